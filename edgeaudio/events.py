@@ -1,0 +1,121 @@
+"""What the engine tells its caller: frozen records, one JSON line each.
+
+Positions are absolute sample indices since the source's start, counted at ``sample_rate_hz``
+and including lost samples, so that two events are always comparable. Seconds are derived here,
+at the edge, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, TypeAlias, Union
+
+import msgspec
+
+from edgeaudio.types import SAMPLE_RATE_HZ
+
+__all__ = [
+    "Clipping",
+    "Detection",
+    "DeviceLost",
+    "DeviceRestored",
+    "DigitalSilence",
+    "Event",
+    "Gap",
+    "GapCause",
+    "encode_event",
+]
+
+GapCause: TypeAlias = Literal["device_overflow", "ring_full", "consumer_lag", "device_lost"]
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+
+
+class Detection(_Record, frozen=True, kw_only=True, tag_field="type", tag="detection"):
+    """A word was spoken.
+
+    ``start_sample`` and ``end_sample`` bound the word as the model saw it; ``score`` is the
+    smoothed posterior in 0..1 that crossed the threshold; ``snr_db`` compares the word's level
+    with the background before it and ``level_dbfs`` is the word's RMS level; ``latency_s`` runs
+    from the capture of the last sample the decision needed to the event's emission.
+    """
+
+    model: str
+    name: str
+    score: float
+    start_sample: int
+    end_sample: int
+    snr_db: float | None
+    level_dbfs: float
+    latency_s: float
+
+
+class Gap(_Record, frozen=True, kw_only=True, tag_field="type", tag="gap"):
+    """Audio was lost: ``n_samples`` from ``start_sample`` on never reached the models.
+
+    ``n_samples`` is 0 where the device reports a loss but not its length.
+    """
+
+    start_sample: int
+    n_samples: int
+    cause: GapCause
+
+
+class DeviceLost(_Record, frozen=True, kw_only=True, tag_field="type", tag="device_lost"):
+    """The microphone went away; it is being re-opened by name."""
+
+    start_sample: int
+    device: str
+    reason: str
+
+
+class DeviceRestored(_Record, frozen=True, kw_only=True, tag_field="type", tag="device_restored"):
+    """The microphone is back after ``away_s`` seconds and ``attempts`` attempts."""
+
+    start_sample: int
+    device: str
+    away_s: float
+    attempts: int
+
+
+class DigitalSilence(_Record, frozen=True, kw_only=True, tag_field="type", tag="digital_silence"):
+    """The input has been exactly constant for ``n_samples``: a muted or dead microphone.
+
+    Sent once when it begins (``ended=False``, after the hold time) and once when sound returns.
+    """
+
+    start_sample: int
+    n_samples: int
+    ended: bool
+
+
+class Clipping(_Record, frozen=True, kw_only=True, tag_field="type", tag="clipping"):
+    """``n_samples`` of the last second sat at full scale: the gain is too high."""
+
+    start_sample: int
+    n_samples: int
+
+
+Event: TypeAlias = Union[Detection, Gap, DeviceLost, DeviceRestored, DigitalSilence, Clipping]
+
+
+def encode_event(event: Event) -> bytes:
+    """Encode one event as one line of JSON, without the newline.
+
+    Every ``*_sample`` field gains a sibling in seconds (``start_sample`` → ``start_s``), so that
+    ``jq`` users need no arithmetic. Floats are rounded to what they can mean.
+
+    Examples
+    --------
+    >>> encode_event(Gap(start_sample=16000, n_samples=160, cause="ring_full"))
+    b'{"type":"gap","sample_rate_hz":16000,"start_sample":16000,"n_samples":160,"cause":"ring_full","start_s":1.0}'
+    """
+    record: dict[str, Any] = msgspec.to_builtins(event)
+    for key, value in list(record.items()):
+        if isinstance(value, float):
+            record[key] = round(value, 4) if math.isfinite(value) else None
+        if key.endswith("_sample"):
+            record[f"{key.removesuffix('_sample')}_s"] = round(value / event.sample_rate_hz, 4)
+    return msgspec.json.encode(record)

@@ -1,0 +1,91 @@
+"""The one description of a streaming network between PyTorch and every exported form.
+
+A :class:`Graph` is a list of causal 1-D convolutions and additions in execution order, batch
+norm already folded. The float reference, both ONNX files and the TFLite file are written from
+this one object, so they cannot drift apart.
+
+Time alignment
+--------------
+Every convolution is causal and aligned to its *newest* input frame. With kernel ``k``,
+dilation ``d`` and stride ``s`` its left context is ``left_pad(k, d, s) = d*(k-1) - (s-1)``::
+
+    k = 5, s = 2, d = 1         state (3 frames)   chunk (4 frames)
+                                 a  b  c            0  1  2  3
+    first output sees           [a  b  c            0  1]
+    second output sees                 [c           0  1  2  3]
+
+so a chunk whose length is a multiple of the total stride yields whole output frames and a
+streaming run equals an offline one. ``k >= s`` keeps the context from being negative.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Add", "Conv", "Graph", "left_pad"]
+
+
+def left_pad(kernel: int, dilation: int, stride: int) -> int:
+    """Frames of left context that a causal convolution carries from chunk to chunk."""
+    return dilation * (kernel - 1) - (stride - 1)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A causal convolution, optionally followed by ReLU.
+
+    ``weight`` has shape ``[out, in // groups, kernel]``, ``bias`` ``[out]``; both float32.
+    """
+
+    source: str
+    output: str
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    stride: int = 1
+    dilation: int = 1
+    groups: int = 1
+    relu: bool = False
+
+    @property
+    def context(self) -> int:
+        """Frames of state: 0 means that no state tensor exists."""
+        return left_pad(self.weight.shape[2], self.dilation, self.stride)
+
+
+@dataclass(frozen=True)
+class Add:
+    """A residual sum of two tensors of equal shape, optionally followed by ReLU."""
+
+    sources: tuple[str, str]
+    output: str
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A streaming network: ``frames [n, n_bands]`` in, ``logits [n / stride, n_labels]`` out.
+
+    ``input_mean`` and ``input_scale`` normalise the frames: ``(frames - mean) / scale``. Left
+    context starts as zeros *after* normalisation, that is, as frames equal to the mean.
+    """
+
+    n_bands: int
+    input_mean: float
+    input_scale: float
+    nodes: tuple[Conv | Add, ...]
+    input: str = "frames"
+    logits: str = "logits"
+
+    @property
+    def stride(self) -> int:
+        """Input frames per output frame."""
+        strides = {self.input: 1}
+        for node in self.nodes:
+            if isinstance(node, Conv):
+                strides[node.output] = strides[node.source] * node.stride
+            else:
+                strides[node.output] = strides[node.sources[0]]
+        return strides[self.logits]
