@@ -1,0 +1,44 @@
+"""What all tests share: where real recordings lie, and reproducible hypothesis runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+# Numba compiles on first use, which no per-example deadline can foresee.
+settings.register_profile(
+    "edgeaudio", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("edgeaudio")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Folder of real recordings and other projects' models; tests that ask for it skip without it."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no recordings at {SHARED}")
+    return SHARED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say, for .ci/run to fail on, when a `shared` test skipped although the recordings are there."""
+    if not SHARED.is_dir():
+        return
+    for report in terminalreporter.stats.get("skipped", []):
+        if "shared" in report.keywords:
+            terminalreporter.write_line(f"SHARED TEST SKIPPED: {report.nodeid}", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run when a `shared` test skipped although the recordings are there and CI runs."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not SHARED.is_dir() or not os.environ.get("CI"):
+        return
+    if any("shared" in report.keywords for report in reporter.stats.get("skipped", [])):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
