@@ -1,0 +1,1 @@
+"""Measuring models on labelled recordings: accuracy, miss rate, false alarms per hour."""
