@@ -1,0 +1,134 @@
+"""What a benchmark found: tables, limits, and the page they are written to."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import shlex
+import sys
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+
+_PREFACE = """# Benchmarks
+
+Written by `tools/bench NAME --write-docs`; every section says where, when and how it was measured.
+Absolute times belong to that machine. Ratios inside one table were measured in one run, by turns,
+and travel better.
+"""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """``value`` must not exceed ``limit``; a ``--smoke`` run only has to stay below ``smoke_limit``.
+
+    ``smoke_limit`` is None where a short run on a shared machine says nothing.
+    """
+
+    name: str
+    value: float
+    limit: float
+    unit: str = ""
+    smoke_limit: float | None = None
+
+    def holds(self, *, smoke: bool) -> bool:
+        """Whether the value is acceptable for this kind of run."""
+        bound = self.smoke_limit if smoke else self.limit
+        return bound is None or self.value <= bound
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of already formatted cells."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    title: str = ""
+
+    def markdown(self) -> str:
+        """The table as GitHub Markdown, its title above it."""
+        lines = [f"**{self.title}**", ""] if self.title else []
+        lines.append("| " + " | ".join(self.columns) + " |")
+        lines.append("|" + "---|" * len(self.columns))
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One benchmark's result. ``packages`` are those whose versions matter."""
+
+    title: str
+    tables: list[Table]
+    limits: list[Limit] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    packages: list[str] = field(default_factory=list)
+
+    def markdown(self, name: str) -> str:
+        """The section of docs/benchmarks.md, heading and circumstances included."""
+        parts = [f"## {self.title}", circumstances(self.packages), _command_block(name)]
+        parts += [table.markdown() for table in self.tables]
+        parts += self.notes
+        if self.limits:
+            parts.append(_limits_table(self.limits).markdown())
+        return "\n\n".join(parts)
+
+
+def _limits_table(limits: list[Limit]) -> Table:
+    rows = []
+    for limit in limits:
+        verdict = "kept" if limit.holds(smoke=False) else "**exceeded**"
+        rows.append([limit.name, f"{limit.value:.3g}{limit.unit}", f"{limit.limit:.3g}{limit.unit}", verdict])
+    return Table(["limit", "measured", "at most", ""], rows)
+
+
+def _command_block(name: str) -> str:
+    arguments = [argument for argument in sys.argv[1:] if argument not in (name, "--write-docs", "--check")]
+    return f"    tools/bench {shlex.join([name, *arguments])}"
+
+
+def circumstances(packages: list[str]) -> str:
+    """Device, system, date and versions, in one paragraph."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in packages)
+    today = datetime.datetime.now(tz=datetime.timezone.utc).date()
+    return (
+        f"{cpu_model()}, {os.cpu_count()} logical cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}; {today}. {versions}".strip().removesuffix(";")
+    )
+
+
+def cpu_model() -> str:
+    """The processor's name as the kernel tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for key in ("model name", "Model", "Hardware"):
+        for line in lines:
+            if line.split(":")[0].strip() == key:
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def write_section(name: str, text: str) -> None:
+    """Replace or add one benchmark's section of the page, leaving the others as they are."""
+    begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
+    page = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else _PREFACE
+    section = f"{begin}\n{text}\n{end}"
+    if begin in page:
+        before, rest = page.split(begin, 1)
+        page = before + section + rest.split(end, 1)[1]
+    else:
+        page = f"{page.rstrip()}\n\n{section}\n"
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(page, encoding="utf-8")
