@@ -1,0 +1,83 @@
+"""Inference runtimes behind one small protocol; importing this imports none of them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from edgeaudio.backends.base import GraphSource, Runtime, Signature, StateSpec, StreamingGraph, stream
+from edgeaudio.errors import BackendError
+
+__all__ = [
+    "RUNTIMES",
+    "GraphSource",
+    "Runtime",
+    "Signature",
+    "StateSpec",
+    "StreamingGraph",
+    "installed_runtimes",
+    "open_graph",
+    "pip_command",
+    "stream",
+]
+
+RUNTIMES: tuple[Runtime, ...] = ("litert", "onnx")
+"""In the order in which they are tried: LiteRT costs a quarter of onnxruntime's time a step."""
+
+_MODULES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
+_EXTRAS = {"litert": "tflite", "onnx": "onnx"}
+
+
+def installed_runtimes() -> tuple[Runtime, ...]:
+    """Return the runtimes whose packages are installed, the preferred one first."""
+    return tuple(runtime for runtime in RUNTIMES if find_spec(_MODULES[runtime]) is not None)
+
+
+def pip_command(runtime: Runtime) -> str:
+    """Return the command that installs ``runtime``."""
+    return f"pip install 'edgeaudio[{_EXTRAS[runtime]}]'"
+
+
+def open_graph(source: GraphSource, backend: Runtime | None = None) -> StreamingGraph:
+    """Open a model's graph, check its signature and put its states at rest.
+
+    Parameters
+    ----------
+    source : GraphSource
+        A loaded :class:`edgeaudio.models.bundle.Bundle`.
+    backend : {"litert", "onnx"}, optional
+        The runtime to use. None takes the first installed one of :data:`RUNTIMES` for which
+        the model has a graph; one that is named is used or refused, never replaced.
+
+    Raises
+    ------
+    BackendError
+        If the runtime is not installed; the hint is the command that installs it.
+    ModelError
+        If the model has no graph for it, or the graph is not what the manifest says.
+    """
+    runtime = backend or _preferred(source)
+    if runtime not in RUNTIMES:
+        raise BackendError(f"unknown backend '{runtime}'", hint=f"There are: {', '.join(RUNTIMES)}.")
+    if runtime not in installed_runtimes():
+        raise BackendError(
+            f"backend '{runtime}' is not installed", hint=f"Install it: {pip_command(runtime)}"
+        )
+    if runtime == "onnx":
+        from edgeaudio.backends.onnx import OnnxGraph
+
+        return OnnxGraph(source)
+    from edgeaudio.backends.litert import LiteRtGraph
+
+    return LiteRtGraph(source)
+
+
+def _preferred(source: GraphSource) -> Runtime:
+    carried = [runtime for runtime in RUNTIMES if source.has_graph(runtime)]
+    for runtime in installed_runtimes():
+        if runtime in carried:
+            return runtime
+    commands = " or: ".join(pip_command(runtime) for runtime in carried)
+    raise BackendError(
+        f"no inference runtime is installed that can run model '{source.name}'",
+        hint=f"Install one: {commands}",
+    )

@@ -1,0 +1,92 @@
+"""Streaming through LiteRT (TensorFlow Lite)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeaudio.backends.base import GraphSource, Signature, check_tensors
+from edgeaudio.errors import BackendError, ModelError
+from edgeaudio.types import Frames
+
+__all__ = ["LiteRtGraph"]
+
+
+class LiteRtGraph:
+    """A streaming graph in LiteRT, on one thread.
+
+    Parameters
+    ----------
+    source : GraphSource
+        The model; its signature is checked.
+
+    Raises
+    ------
+    ModelError
+        If the graph cannot be read or is not what the manifest says.
+    """
+
+    runtime = "litert"
+
+    def __init__(self, source: GraphSource) -> None:
+        self.signature: Signature = source.signature("litert")
+        self._name = source.name
+        self._interpreter = interpreter = _open_interpreter(source)
+        inputs = {d["name"]: d for d in interpreter.get_input_details()}
+        outputs = {d["name"]: d for d in interpreter.get_output_details()}
+        check_tensors(source.name, self.signature, _facts(inputs), _facts(outputs))
+        self._frames = np.zeros((1, self.signature.step_frames, self.signature.n_bands), np.float32)
+        self._logits = np.zeros((self.signature.n_out, self.signature.n_labels), np.float32)
+        self._input = inputs["frames"]["index"]
+        self._output = outputs["logits"]["index"]
+        self._states = [
+            (inputs[s.name]["index"], outputs[f"next_{s.name}"]["index"]) for s in self.signature.states
+        ]
+        self.reset()
+
+    def step(self, frames: Frames) -> Frames:
+        """Advance by one step; see :meth:`edgeaudio.backends.base.StreamingGraph.step`."""
+        if frames.shape != self._frames.shape[1:]:
+            raise ValueError(f"frames must have shape {self._frames.shape[1:]}, not {frames.shape}")
+        self._frames[0] = frames
+        interpreter = self._interpreter
+        try:
+            interpreter.set_tensor(self._input, self._frames)
+            interpreter.invoke()
+            for now, then in self._states:
+                interpreter.set_tensor(now, interpreter.get_tensor(then))
+            self._logits[:] = interpreter.get_tensor(self._output)[0]
+        except (RuntimeError, ValueError) as exc:
+            raise BackendError(f"LiteRT failed to run model '{self._name}': {exc}") from exc
+        return self._logits
+
+    def reset(self) -> None:
+        """Forget everything heard, in place."""
+        for spec, (now, _) in zip(self.signature.states, self._states, strict=True):
+            self._interpreter.tensor(now)().fill(spec.fill)
+
+
+def _open_interpreter(source: GraphSource) -> Any:
+    data = source.read_graph("litert")
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as exc:
+        raise BackendError(
+            f"LiteRT cannot be imported: {exc}", hint="pip install 'edgeaudio[tflite]'"
+        ) from exc
+    try:
+        interpreter = Interpreter(model_content=data, num_threads=1)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as exc:
+        raise ModelError(
+            f"model '{source.name}': LiteRT cannot read its graph: {exc}",
+            hint="The file is damaged, or needs a newer ai-edge-litert.",
+        ) from exc
+    return interpreter
+
+
+def _facts(details: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {
+        name: (tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"]).name) for name, d in details.items()
+    }

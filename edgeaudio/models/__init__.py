@@ -1,0 +1,1 @@
+"""Models and the facts that travel with them."""

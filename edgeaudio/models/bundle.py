@@ -1,0 +1,156 @@
+"""A model's folder, checked before anything in it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeaudio.backends.base import Runtime, Signature, StateSpec
+from edgeaudio.config import read_bounded
+from edgeaudio.errors import ModelError
+from edgeaudio.models.manifest import MANIFEST_FILE, GraphFile, ModelManifest, load_manifest
+
+__all__ = ["Bundle", "Golden", "load_bundle"]
+
+MAX_GRAPH_BYTES = 64 * 1024 * 1024
+MAX_GOLDEN_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Golden:
+    """An input and what the network must answer to it, streamed from a reset.
+
+    ``frames`` is ``[n_frames, n_bands] float32``, ``logits`` ``[n_frames / stride, n_labels]
+    float32``; ``tolerance`` is the largest difference that rounding explains.
+    """
+
+    frames: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model: its folder and its facts. Made by :func:`load_bundle`."""
+
+    path: Path
+    manifest: ModelManifest
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.manifest.name
+
+    def has_graph(self, runtime: Runtime) -> bool:
+        """Say whether the model carries a graph for ``runtime``."""
+        return self._graph_file(runtime) is not None
+
+    def read_graph(self, runtime: Runtime) -> bytes:
+        """Read the graph for ``runtime`` and check its checksum.
+
+        Raises
+        ------
+        ModelError
+            If there is none, it is too large or not the one the manifest describes.
+        """
+        entry = self._graph_file(runtime)
+        if entry is None:
+            raise ModelError(f"model '{self.name}' has no graph for {runtime}", hint="Use the other backend.")
+        path = self._inside(entry.file)
+        data = read_bounded(path, MAX_GRAPH_BYTES, ModelError)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != entry.sha256:
+            raise ModelError(
+                f"{path}: wrong checksum ({digest[:12]}… against {entry.sha256[:12]}… in {MANIFEST_FILE})",
+                hint="The file is damaged or was exchanged: install the model again.",
+            )
+        return data
+
+    def signature(self, runtime: Runtime) -> Signature:
+        """Return what the graph for ``runtime`` must look like."""
+        manifest = self.manifest
+        return Signature(
+            step_frames=manifest.step_frames,
+            n_bands=manifest.frontend.n_bands,
+            n_out=manifest.step_frames // manifest.stride,
+            n_labels=len(manifest.labels),
+            states=tuple(
+                StateSpec(state.name, state.fill.onnx if runtime == "onnx" else state.fill.tflite)
+                for state in manifest.states
+            ),
+        )
+
+    def golden(self) -> Golden:
+        """Read the golden input and output.
+
+        Raises
+        ------
+        ModelError
+            If the file is missing, too large, not plain arrays, or of the wrong shape.
+        """
+        path = self._inside(self.manifest.golden)
+        data = read_bounded(path, MAX_GOLDEN_BYTES, ModelError)
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                # A few compressed kilobytes can unfold into gigabytes.
+                if sum(entry.file_size for entry in archive.infolist()) > MAX_GOLDEN_BYTES:
+                    raise ModelError(f"{path} unfolds to more than {MAX_GOLDEN_BYTES // 2**20} MB")
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                golden = Golden(arrays["frames"], arrays["logits"], float(arrays["tolerance"]))
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
+            raise ModelError(f"{path} does not hold a golden input and output: {exc}") from exc
+        self._check_golden(path, golden)
+        return golden
+
+    def _check_golden(self, path: Path, golden: Golden) -> None:
+        manifest = self.manifest
+        n_frames = len(golden.frames)
+        frames = (n_frames, manifest.frontend.n_bands)
+        logits = (n_frames // manifest.stride, len(manifest.labels))
+        if golden.frames.shape != frames or golden.logits.shape != logits or n_frames % manifest.step_frames:
+            raise ModelError(
+                f"{path}: frames {golden.frames.shape}, logits {golden.logits.shape} do not fit {MANIFEST_FILE}"
+            )
+        if golden.frames.dtype != np.float32 or golden.logits.dtype != np.float32:
+            raise ModelError(f"{path}: frames and logits must be float32")
+
+    def _graph_file(self, runtime: Runtime) -> GraphFile | None:
+        return self.manifest.graphs.onnx if runtime == "onnx" else self.manifest.graphs.tflite
+
+    def _inside(self, file: str) -> Path:
+        """Return the path of ``file``, refusing a link that leads out of the folder."""
+        path = self.path / file
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise ModelError(f"{path} leads out of the model's folder")
+        return path
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Load the model in folder ``path``.
+
+    Checked here, in this order: keys and values of ``model.yaml``, the frontend's fingerprint,
+    presence, size and checksum of each graph. The graph's signature is checked when it is
+    opened, see :func:`edgeaudio.backends.open_graph`.
+
+    Raises
+    ------
+    ModelError
+        Saying what is wrong, in which file, and what to do.
+    """
+    path = Path(path)
+    if not (path / MANIFEST_FILE).is_file():
+        raise ModelError(
+            f"{path} holds no model: no {MANIFEST_FILE}", hint="List models with: edgeaudio models list"
+        )
+    bundle = Bundle(path, load_manifest(path / MANIFEST_FILE))
+    runtimes: tuple[Runtime, ...] = ("onnx", "litert")
+    for runtime in runtimes:
+        if bundle.has_graph(runtime):
+            bundle.read_graph(runtime)
+    return bundle

@@ -1,0 +1,88 @@
+"""Which models there are, and where."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeaudio.config import nearest
+from edgeaudio.errors import ModelError
+from edgeaudio.models.manifest import MANIFEST_FILE, ModelManifest, load_manifest
+
+__all__ = ["ModelEntry", "find_model", "list_models", "search_path"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A folder that holds a model. ``manifest`` is None where ``error`` says why it cannot be read."""
+
+    name: str
+    path: Path
+    manifest: ModelManifest | None
+    error: str | None = None
+
+
+def search_path() -> tuple[Path, ...]:
+    """Return the folders that are searched for models: the bundled ones, then the user's own."""
+    package = Path(__file__).resolve().parents[1]
+    checkout = package.parent
+    # An editable checkout has the models beside the package, an installed wheel inside it.
+    in_checkout = (checkout / "pyproject.toml").is_file()
+    bundled = checkout / "models" if in_checkout else package / "_bundled" / "models"
+    data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return bundled, Path(data_home) / "edgeaudio" / "models"
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """Return the folder of a model.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A Path, or a string with a separator in it, is taken as the folder itself (or its
+        ``model.yaml``); any other string is a name to look up in :func:`search_path`.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model: with the nearest name, and where it was looked for.
+    """
+    if isinstance(name_or_path, Path) or "/" in name_or_path or os.sep in name_or_path:
+        path = Path(name_or_path).expanduser()
+        folder = path.parent if path.name == MANIFEST_FILE else path
+        if not (folder / MANIFEST_FILE).is_file():
+            raise ModelError(f"{folder} holds no model: no {MANIFEST_FILE}")
+        return folder
+    folders = _folders()
+    if name_or_path in folders:
+        return folders[name_or_path]
+    searched = ", ".join(str(folder) for folder in search_path())
+    guess = nearest(name_or_path, list(folders))
+    advice = f"Did you mean '{guess}'? " if guess else ""
+    if Path(name_or_path).is_dir():
+        advice = f"For the folder of that name write './{name_or_path}'. "
+    known = f"Known: {', '.join(folders)}. " if folders and not guess else ""
+    raise ModelError(f"unknown model '{name_or_path}'", hint=f"{advice}{known}Searched: {searched}")
+
+
+def list_models() -> list[ModelEntry]:
+    """Return every model found, by name; a broken one is listed with what is wrong with it."""
+    entries = []
+    for name, path in sorted(_folders().items()):
+        try:
+            entries.append(ModelEntry(name, path, load_manifest(path / MANIFEST_FILE)))
+        except ModelError as exc:
+            entries.append(ModelEntry(name, path, None, str(exc)))
+    return entries
+
+
+def _folders() -> dict[str, Path]:
+    """Map names to folders; the first folder on the search path wins."""
+    found: dict[str, Path] = {}
+    for root in search_path():
+        if root.is_dir():
+            for path in sorted(root.iterdir()):
+                if (path / MANIFEST_FILE).is_file():
+                    found.setdefault(path.name, path)
+    return found

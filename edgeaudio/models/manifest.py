@@ -1,0 +1,155 @@
+"""``model.yaml``: everything that must be known about a model to run it and to judge it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from edgeaudio.config import load_yaml
+from edgeaudio.errors import ModelError
+from edgeaudio.frontend import FrontendSpec
+
+__all__ = [
+    "MANIFEST_FILE",
+    "ClipDecision",
+    "Decision",
+    "GraphFile",
+    "Graphs",
+    "ModelManifest",
+    "StateFill",
+    "StateTensor",
+    "dump_manifest",
+    "load_manifest",
+]
+
+MANIFEST_FILE = "model.yaml"
+
+# A plain name inside the bundle's folder: no separator, no leading dot, so no way out of it.
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Probability = Annotated[float, Meta(gt=0.0, lt=1.0)]
+Milliseconds = Annotated[float, Meta(ge=0.0, le=60_000.0)]
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+Int8 = Annotated[int, Meta(ge=-128, le=127)]
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class GraphFile(_Strict, frozen=True, kw_only=True):
+    """One exported graph and the checksum it was shipped with."""
+
+    file: FileName
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Graphs(_Strict, frozen=True, kw_only=True, omit_defaults=True):
+    """The same network for each runtime."""
+
+    onnx: GraphFile | None = None
+    tflite: GraphFile | None = None
+
+
+class StateFill(_Strict, frozen=True, kw_only=True):
+    """What a state tensor holds after a reset: the quantized value of "nothing heard"."""
+
+    onnx: Int8
+    tflite: Int8
+
+
+class StateTensor(_Strict, frozen=True, kw_only=True):
+    """One state tensor, in the order of the graph's inputs; its shape is the graph's own."""
+
+    name: Annotated[str, Meta(pattern=r"^state_[A-Za-z0-9_.]+$", max_length=100)]
+    fill: StateFill
+
+
+class ClipDecision(_Strict, frozen=True, kw_only=True):
+    """How a whole short recording is decided, see :func:`edgeaudio.tasks.clip.clip_decision`."""
+
+    word_threshold: Probability
+    silence_threshold: Probability
+
+
+class Decision(_Strict, frozen=True, kw_only=True, omit_defaults=True):
+    """How posteriors become events, see :class:`edgeaudio.tasks.trigger.Trigger`.
+
+    ``thresholds`` overrides ``threshold`` for some labels. ``silent_labels`` (such as unknown and
+    silence) never become events. ``clip`` is for models tested on recordings of one word each.
+    """
+
+    threshold: Probability
+    smoothing_ms: Milliseconds
+    refractory_ms: Milliseconds
+    guard_ms: Milliseconds = 0.0
+    release_ratio: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
+    silent_labels: tuple[str, ...] = ()
+    thresholds: dict[str, Probability] = {}
+    clip: ClipDecision | None = None
+
+
+class ModelManifest(_Strict, frozen=True, kw_only=True):
+    """The contents of ``model.yaml``.
+
+    ``results`` maps freely what was measured to figures, each with the data it was measured on.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+    kind: Literal["commands", "wake"]
+    version: str
+    description: str
+    licence: str
+    data: tuple[str, ...]
+    frontend: FrontendSpec
+    frontend_fingerprint: str
+    labels: Annotated[tuple[str, ...], Meta(min_length=1, max_length=1000)]
+    activation: Literal["softmax", "sigmoid"]
+    step_frames: Count
+    stride: Count
+    receptive_field_frames: Count
+    graphs: Graphs
+    states: Annotated[tuple[StateTensor, ...], Meta(max_length=256)]
+    decision: Decision
+    golden: FileName = "golden.npz"
+    results: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        if self.step_frames % self.stride:
+            raise ValueError(f"step_frames {self.step_frames} is no multiple of stride {self.stride}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels holds a label twice")
+        strangers = ({*self.decision.silent_labels} | {*self.decision.thresholds}) - {*self.labels}
+        if strangers:
+            raise ValueError(f"decision names {', '.join(sorted(strangers))}, not among the labels")
+        if self.graphs.onnx is None and self.graphs.tflite is None:
+            raise ValueError("graphs is empty")
+
+
+def load_manifest(path: Path) -> ModelManifest:
+    """Read ``model.yaml`` at ``path`` and check that its frontend is the one it was made with.
+
+    Raises
+    ------
+    ModelError
+        Naming file and key; an unknown key comes with the nearest known one.
+    """
+    manifest = load_yaml(path, ModelManifest, error=ModelError)
+    actual = manifest.frontend.fingerprint
+    if actual != manifest.frontend_fingerprint:
+        raise ModelError(
+            f"{path}: frontend does not match frontend_fingerprint "
+            f"({actual[:12]}… against {manifest.frontend_fingerprint[:12]}…)",
+            hint="The graph was made for other features: restore the frontend section it came with.",
+        )
+    return manifest
+
+
+def dump_manifest(manifest: ModelManifest) -> str:
+    """Return the manifest as YAML that :func:`load_manifest` reads back."""
+    return yaml.safe_dump(
+        msgspec.to_builtins(manifest), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
+    )
