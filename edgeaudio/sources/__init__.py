@@ -1,0 +1,9 @@
+"""Where audio comes from."""
+
+from __future__ import annotations
+
+from edgeaudio.sources.array import ArraySource
+from edgeaudio.sources.base import Source
+from edgeaudio.sources.file import FileSource
+
+__all__ = ["ArraySource", "FileSource", "Source"]

@@ -1,0 +1,113 @@
+"""Sound files of every format that libsndfile knows, decoded block by block."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeaudio.errors import InputError, MissingDependencyError
+from edgeaudio.sources.base import PulledSource
+from edgeaudio.sources.resample import check_channel, mix
+from edgeaudio.types import Samples
+
+__all__ = ["FileSource"]
+
+_log = logging.getLogger(__name__)
+
+_BLOCK_FRAMES = 8192
+
+_CUT_OFF = re.compile(r"data : \d+ \(should be|end-of-stream", re.IGNORECASE)
+"""What libsndfile's own log says of a WAV or Ogg file that ends early: it mends the length and goes on."""
+
+
+class FileSource(PulledSource):
+    """Audio from a WAV, FLAC, Ogg or MP3 file of any rate, sample format and channel count.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    paced : bool
+        Hand out samples only as the clock passes, as a microphone would.
+    channel : int, optional
+        The channel to hear, counted from 0. Default: the mean of all.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is not a sound file, or contains no audio. A file that is
+        cut off is heard as far as it goes, with a warning in the log.
+    UsageError
+        No such channel.
+    MissingDependencyError
+        soundfile (or, for other rates than 16 kHz, soxr) is not installed.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, paced: bool = False, channel: int | None = None
+    ) -> None:
+        self._path = Path(path)
+        self._file = _open(self._path)
+        check_channel(channel, self._file.channels, str(self._path))
+        super().__init__(str(self._path), self._file.samplerate, paced=paced)
+        self._channel = channel
+        self._buffer = np.empty((_BLOCK_FRAMES, self._file.channels), np.float32)
+        self._decoded_frames = 0
+
+    def stop(self) -> None:
+        """End and close the file."""
+        super().stop()
+        self._file.close()
+
+    def _next_block(self) -> Samples | None:
+        try:
+            block = self._file.read(out=self._buffer)
+        except RuntimeError as error:  # LibsndfileError: the decoder met something broken
+            _log.warning("%s: %s; heard until %.2f s", self._path, error, self._seconds())
+            return None
+        if len(block) == 0:
+            if self._decoded_frames < self._file.frames:
+                _log.warning("%s is cut off: heard until %.2f s", self._path, self._seconds())
+            return None
+        self._decoded_frames += len(block)
+        samples: Samples = mix(block, self._channel).copy()
+        return samples
+
+    def _seconds(self) -> float:
+        return float(self._decoded_frames / self._file.samplerate)
+
+
+def _open(path: Path) -> Any:
+    """The open `soundfile.SoundFile`, known to contain audio."""
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: the package without its libsndfile
+        raise MissingDependencyError(
+            f"reading {path} needs soundfile ({error})", hint="pip install 'edgeaudio[files]'"
+        ) from error
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a sound file")
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from error
+    if size_bytes == 0:
+        raise InputError(f"{path} contains no audio: the file is empty")
+    try:
+        file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise InputError(
+            f"{path} is not a sound file that can be read: {error}",
+            hint="WAV, FLAC, Ogg and MP3 are understood; convert others with ffmpeg or sox.",
+        ) from error
+    if file.frames == 0:
+        file.close()
+        raise InputError(f"{path} contains no audio: it ends behind its header")
+    if _CUT_OFF.search(file.extra_info):
+        _log.warning("%s is cut off: %.2f s are left", path, file.frames / file.samplerate)
+    return file
