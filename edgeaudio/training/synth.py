@@ -1,0 +1,279 @@
+"""Training words spoken by free speech synthesisers, cut and described like recordings.
+
+Each clip draws its engine, voice, speed, pitch and vocal tract at random. The tract is warped by
+playing the speech faster or slower than it was made, with the engine asked beforehand for the
+opposite change of speed and pitch, so that formants move without the artefacts of time
+stretching. Half of the short phrases are cut out of a carrier sentence, so that their edges carry
+the coarticulation of running speech.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeaudio.errors import EdgeAudioError, MissingDependencyError, OutputError, UsageError
+from edgeaudio.training.speech_engines import ENGINES, Engine, Spoken, Utterance
+from edgeaudio.types import SAMPLE_RATE_HZ, Samples
+
+__all__ = ["COLUMNS", "HELD_OUT", "engine_report", "synthesise"]
+
+MAX_CHARACTERS = 200
+ATTEMPTS = 6
+
+COLUMNS = ("path", "seconds", "speaker", "split", "label", "text", "source", "licence", "start", "end")
+"""Those of a corpus of recordings, then where in the clip the phrase begins and ends, in seconds."""
+
+HELD_OUT = ("flite/rms",)
+"""Voices kept from training, to see over-fitting to synthesis."""
+
+LICENCE = "synthetic, made by edgeaudio"
+
+# What stands before and after a phrase. Longer phrases are spoken on their own.
+CARRIERS = (
+    ("please say", "now"), ("hey", ""), ("so", "please"), ("now", ""), ("", "please"), ("I said", "again"),
+    ("the word is", ""), ("he told me", "twice"), ("and", "one more time"), ("", "if you can"),
+    ("well", "is what I mean"), ("could you", "for me"), ("it was", "after all"), ("maybe", "or not"),
+)  # fmt: skip
+CARRIER_SHARE = 0.5
+CARRIER_MAX_WORDS = 3
+
+# Adults' vocal tracts differ by about 15 % around their mean, children's are up to 30 % shorter.
+WARP = (0.85, 1.25)
+# People say single words slowly: 0.5 s where an engine in mid-sentence takes 0.25 s.
+RATE = (0.5, 1.25)
+PITCH = (0.8, 1.25)
+PITCH_PER_WARP = 2.5
+"""A short tract comes with a high voice: pitch grows as this power of the warp (1.2 → 1.6)."""
+RANGE = (0.4, 1.6)
+
+MARGIN_S = (0.03, 0.06)
+SILENCE_DB = -45.0
+PEAK = 0.5
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One clip to be made."""
+
+    phrase: str
+    number: int
+    engine: Engine
+    utterance: Utterance
+    warp: float
+    margins_s: tuple[float, float]
+
+    @property
+    def speaker(self) -> str:
+        u = self.utterance
+        setting = f"w{self.warp:.2f}p{u.pitch * self.warp:.2f}r{u.rate * self.warp:.2f}"
+        return f"{self.engine.name}/{u.voice}/{setting}"
+
+
+def engine_report() -> list[tuple[str, bool, str]]:
+    """Name, whether it is installed and the command that installs it, for every known engine."""
+    return [(engine.name, bool(engine.voices), engine.install) for engine in ENGINES]
+
+
+def synthesise(
+    phrases: Sequence[str],
+    out_dir: str | Path,
+    *,
+    per_phrase: int | Mapping[str, int],
+    engines: Sequence[str] | None = None,
+    seed: int,
+    carriers: bool = True,
+    held_out: Sequence[str] = HELD_OUT,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Speak every phrase many times and write clips with a manifest.
+
+    Parameters
+    ----------
+    phrases : sequence of str
+        English words or sentences, letters only (numbers written out), up to 200 characters.
+    out_dir : path
+        Folder for ``<phrase>/<number>.flac`` (16 kHz mono) and ``manifest.tsv``.
+    per_phrase : int or mapping
+        Clips of each phrase.
+    engines : sequence of str, optional
+        Names of engines to draw from, in equal parts; all installed ones if None.
+    seed : int
+        Equal seeds, engines and phrases give equal clips, whatever other phrases are asked for.
+    carriers : bool
+        Cut half of the phrases of up to three words out of a longer sentence.
+    held_out : sequence of str
+        ``engine/voice`` names whose clips get the split ``held_out`` instead of ``train``.
+    progress : callable, optional
+        Called with the number of clips made and their total.
+
+    Returns
+    -------
+    Path
+        The manifest: label and text are the phrase and the whole sentence, source is the engine,
+        speaker is engine, voice and setting.
+
+    Raises
+    ------
+    UsageError
+        A phrase that cannot be said, or an unknown engine.
+    MissingDependencyError
+        A wanted engine is not installed, or none is.
+    OutputError
+        The folder cannot be written.
+    """
+    phrases = [_checked(phrase) for phrase in dict.fromkeys(phrases)]
+    chosen = _installed(engines)
+    counts = {p: per_phrase if isinstance(per_phrase, int) else per_phrase[p] for p in phrases}
+    todo = [(phrase, number) for phrase in phrases for number in range(counts[phrase])]
+    folder = Path(out_dir)
+    rows: list[tuple[str, ...]] = []
+    try:
+        for phrase in phrases:
+            (folder / _slug(phrase)).mkdir(parents=True, exist_ok=True)
+        for attempt in range(ATTEMPTS):
+            plans = [_plan(p, n, attempt, chosen, seed, carriers and attempt < ATTEMPTS - 1) for p, n in todo]
+            todo = []
+            for engine in chosen:
+                own = [plan for plan in plans if plan.engine is engine]
+                for plan, spoken in zip(own, engine.say([plan.utterance for plan in own]), strict=True):
+                    clip = None if spoken is None else cut(spoken, plan.warp, plan.margins_s)
+                    if clip is None:
+                        todo.append((plan.phrase, plan.number))
+                        continue
+                    rows.append(_write(folder, plan, clip, held_out))
+                    if progress is not None:
+                        progress(len(rows), sum(counts.values()))
+        if todo:
+            raise EdgeAudioError(
+                f"No speech came back for '{todo[0][0]}' after {ATTEMPTS} attempts "
+                f"with {', '.join(engine.name for engine in chosen)}.",
+                hint="Try another spelling or another engine.",
+            )
+        manifest = folder / "manifest.tsv"
+        with manifest.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows(sorted(rows))
+    except OSError as error:
+        raise OutputError(f"Cannot write synthetic speech to {folder}: {error}.") from error
+    return manifest
+
+
+def cut(spoken: Spoken, warp: float, margins_s: tuple[float, float]) -> tuple[Samples, int, int] | None:
+    """The phrase at 16 kHz with its margins, and where in it the phrase begins and ends.
+
+    Playing the audio ``warp`` times faster moves its formants up by that factor. The margins hold
+    the neighbouring speech, fading out, or silence where there is none. None if the phrase is
+    silent.
+    """
+    import soxr
+
+    edges = _active(spoken)
+    if edges is None:
+        return None
+    scale = SAMPLE_RATE_HZ / (spoken.sample_rate_hz * warp)
+    before, after = (round(margin * SAMPLE_RATE_HZ) for margin in margins_s)
+    speech = soxr.resample(spoken.samples, spoken.sample_rate_hz * warp, SAMPLE_RATE_HZ)
+    start, end = round(edges[0] * scale), min(round(edges[1] * scale), speech.size)
+    clip = np.zeros(before + end - start + after, np.float32)
+    head, tail = min(before, start), min(after, speech.size - end)
+    clip[before - head : before + end - start + tail] = speech[start - head : end + tail]
+    clip[:before] *= np.sin(np.linspace(0, np.pi / 2, before, dtype=np.float32)) ** 2
+    clip[clip.size - after :] *= np.cos(np.linspace(0, np.pi / 2, after, dtype=np.float32)) ** 2
+    clip *= PEAK / np.max(np.abs(clip))
+    return clip, before, clip.size - after
+
+
+def _active(spoken: Spoken) -> tuple[int, int] | None:
+    """First and last sample of the marked phrase that are louder than silence, to 5 ms."""
+    frame = spoken.sample_rate_hz // 200
+    count = (spoken.end - spoken.start) // frame
+    if count < 1:
+        return None
+    frames = spoken.samples[spoken.start : spoken.start + count * frame].reshape(count, frame)
+    power = np.mean(frames.astype(np.float64) ** 2, axis=1)
+    loud = np.flatnonzero(power > max(float(power.max()) * 10 ** (SILENCE_DB / 10), 1e-9))
+    if loud.size == 0:
+        return None
+    return spoken.start + int(loud[0]) * frame, spoken.start + (int(loud[-1]) + 1) * frame
+
+
+def _plan(phrase: str, number: int, attempt: int, engines: list[Engine], seed: int, carriers: bool) -> _Plan:
+    """Draw everything about one clip from a generator of its own."""
+    rng = np.random.default_rng([seed, zlib.crc32(phrase.encode()), number, attempt])
+    engine = engines[int(rng.integers(len(engines)))]
+    voice = engine.voices[int(rng.integers(len(engine.voices)))]
+    before, after = CARRIERS[int(rng.integers(len(CARRIERS)))]
+    if not carriers or len(phrase.split()) > CARRIER_MAX_WORDS or rng.random() > CARRIER_SHARE:
+        before = after = ""
+    warp, rate, pitch, swing = (
+        float(np.exp(rng.uniform(np.log(low), np.log(high)))) for low, high in (WARP, RATE, PITCH, RANGE)
+    )
+    pitch *= warp**PITCH_PER_WARP
+    margins = rng.uniform(*MARGIN_S, size=2)
+    utterance = Utterance(phrase, voice, before, after, rate=rate / warp, pitch=pitch / warp, range=swing)
+    return _Plan(phrase, number, engine, utterance, warp, (float(margins[0]), float(margins[1])))
+
+
+def _write(
+    folder: Path, plan: _Plan, clip: tuple[Samples, int, int], held_out: Sequence[str]
+) -> tuple[str, ...]:
+    import soundfile
+
+    samples, start, end = clip
+    path = f"{_slug(plan.phrase)}/{plan.number:05d}.flac"
+    try:
+        soundfile.write(folder / path, samples, SAMPLE_RATE_HZ, subtype="PCM_16")
+    except soundfile.LibsndfileError as error:
+        raise OutputError(f"Cannot write {folder / path}: {error}.") from error
+    split = "held_out" if f"{plan.engine.name}/{plan.utterance.voice}" in held_out else "train"
+    times = (f"{n / SAMPLE_RATE_HZ:.4f}" for n in (samples.size, start, end))
+    seconds, start_s, end_s = times
+    text = plan.utterance.text
+    return (path, seconds, plan.speaker, split, plan.phrase, text, plan.engine.name, LICENCE, start_s, end_s)
+
+
+def _installed(names: Sequence[str] | None) -> list[Engine]:
+    known = {engine.name: engine for engine in ENGINES}
+    for name in names or ():
+        if name not in known:
+            raise UsageError(f"Unknown speech engine '{name}'.", hint=f"Known: {', '.join(known)}.")
+    wanted = [known[name] for name in dict.fromkeys(names)] if names else list(ENGINES)
+    missing = [engine for engine in wanted if not engine.voices]
+    if names and missing:
+        raise MissingDependencyError(
+            f"The speech engine {missing[0].name} is not installed.", hint=missing[0].install
+        )
+    if len(missing) == len(wanted):
+        raise MissingDependencyError("No speech engine is installed.", hint=wanted[0].install)
+    return [engine for engine in wanted if engine.voices]
+
+
+def _checked(phrase: str) -> str:
+    """The phrase without spare blanks, if every engine can say it."""
+    words = " ".join(phrase.split())
+    if not re.search("[A-Za-z]", words):
+        raise UsageError(f"The phrase '{phrase}' has no word in it.", hint="Write what is to be said.")
+    if len(words) > MAX_CHARACTERS:
+        raise UsageError(f"A phrase may have {MAX_CHARACTERS} characters, this one has {len(words)}.")
+    strange = sorted(set(re.sub("[A-Za-z' -]", "", words)))
+    if strange:
+        raise UsageError(
+            f"The phrase '{words}' has characters that cannot be spoken: {' '.join(strange)}",
+            hint="Use letters, spaces, hyphens and apostrophes; write numbers as words.",
+        )
+    return words
+
+
+def _slug(phrase: str) -> str:
+    """A folder name; long phrases are told apart by a checksum."""
+    name = re.sub("[^a-z]+", "_", phrase.lower()).strip("_")
+    plain = name == phrase and len(name) <= 40
+    return name if plain else f"{name[:40]}-{zlib.crc32(phrase.encode()):08x}"
