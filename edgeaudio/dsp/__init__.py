@@ -1,0 +1,1 @@
+"""Signal processing: tables made with NumPy once, and the Numba kernel that uses them."""
