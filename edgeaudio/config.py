@@ -100,6 +100,8 @@ def load_yaml(path: Path, type_: type[T], *, error: type[EdgeAudioError] = Confi
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as exc:
         raise error(f"{path}: {exc}", hint=_hint(str(exc), type_)) from exc
+    except EdgeAudioError as exc:  # a structure's own check
+        raise error(f"{path}: {exc.message}", hint=exc.hint) from exc
 
 
 def _yaml_problem(exc: yaml.YAMLError) -> str:

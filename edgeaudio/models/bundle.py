@@ -115,7 +115,8 @@ class Bundle:
         logits = (n_frames // manifest.stride, len(manifest.labels))
         if golden.frames.shape != frames or golden.logits.shape != logits or n_frames % manifest.step_frames:
             raise ModelError(
-                f"{path}: frames {golden.frames.shape}, logits {golden.logits.shape} do not fit {MANIFEST_FILE}"
+                f"{path}: frames {golden.frames.shape} and logits {golden.logits.shape} "
+                f"do not fit {MANIFEST_FILE}"
             )
         if golden.frames.dtype != np.float32 or golden.logits.dtype != np.float32:
             raise ModelError(f"{path}: frames and logits must be float32")

@@ -89,3 +89,27 @@ class Graph:
             else:
                 strides[node.output] = strides[node.sources[0]]
         return strides[self.logits]
+
+    @property
+    def receptive_field_frames(self) -> int:
+        """Input frames that one output frame depends on."""
+        # (frames seen, input frames per frame) of each tensor; at an addition the longer one counts.
+        seen = {self.input: (1, 1)}
+        for node in self.nodes:
+            if isinstance(node, Conv):
+                frames, step = seen[node.source]
+                frames += (node.weight.shape[2] - 1) * node.dilation * step
+                seen[node.output] = (frames, step * node.stride)
+            else:
+                seen[node.output] = max(seen[source] for source in node.sources)
+        return seen[self.logits][0]
+
+    def shapes(self, step_frames: int) -> dict[str, tuple[int, int]]:
+        """``(channels, frames)`` of every tensor when ``step_frames`` frames come in at once."""
+        shapes = {self.input: (self.n_bands, step_frames)}
+        for node in self.nodes:
+            if isinstance(node, Conv):
+                shapes[node.output] = (len(node.weight), shapes[node.source][1] // node.stride)
+            else:
+                shapes[node.output] = shapes[node.sources[0]]
+        return shapes

@@ -1,0 +1,183 @@
+"""Write a graph as streaming ONNX, in float or int8, with every state in the open.
+
+For each convolution with left context ``c``, fed ``n`` frames a step::
+
+    state_X [1, C, c] ──┐
+                        Concat ── [1, C, c + n] ──┬── Conv / QLinearConv ── X
+    source  [1, C, n] ──┘                         └── Slice, last c frames ── next_state_X
+
+Int8 uses the fused integer operators directly instead of QuantizeLinear/DequantizeLinear pairs,
+so that what runs is what was written, whatever an optimiser recognises.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeaudio.training.graph import Add, Conv, Graph
+from edgeaudio.training.quantize import QuantizedGraph, fold_input
+
+__all__ = ["export_onnx_float", "export_onnx_int8"]
+
+# The oldest versions with everything used here; readable by onnxruntime 1.20 and later.
+_OPSET, _IR_VERSION = 17, 8
+
+
+def export_onnx_float(graph: Graph, step_frames: int) -> bytes:
+    """Return the float graph as a serialised ONNX model; a reset fills the input's state with its mean."""
+    return _FloatWriter(fold_input(graph), step_frames).write()
+
+
+def export_onnx_int8(quantized: QuantizedGraph, step_frames: int) -> bytes:
+    """Return the int8 graph as a serialised ONNX model."""
+    return _Int8Writer(quantized, step_frames).write()
+
+
+class _FloatWriter:
+    """Walks the graph once and collects nodes, weights, inputs and outputs."""
+
+    state_type = np.float32
+
+    def __init__(self, graph: Graph, step_frames: int) -> None:
+        self.graph = graph
+        self.step_frames = step_frames
+        self.shapes = graph.shapes(step_frames)
+        self.nodes: list[Any] = []
+        self.initializers: dict[str, Any] = {}
+        self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
+
+    def write(self) -> bytes:
+        from onnx import checker, helper
+
+        graph = self.graph
+        n_labels, n_out = self.shapes[graph.logits]
+        self.inputs.append(_tensor("frames", (1, self.step_frames, graph.n_bands)))
+        self.outputs.append(_tensor("logits", (1, n_out, n_labels)))
+        self.begin()
+        for node in graph.nodes:
+            if isinstance(node, Conv):
+                self.convolve(node, self.extend(node))
+            else:
+                self.add(node)
+        self.end()
+        body = helper.make_graph(
+            self.nodes, "edgeaudio", self.inputs, self.outputs, initializer=list(self.initializers.values())
+        )
+        opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid("com.microsoft", 1)]
+        model = helper.make_model(
+            body, producer_name="edgeaudio", ir_version=_IR_VERSION, opset_imports=opsets
+        )
+        checker.check_model(model)
+        return bytes(model.SerializeToString())
+
+    def begin(self) -> None:
+        self.node("Transpose", ["frames"], "x_frames", perm=[0, 2, 1])
+
+    def end(self) -> None:
+        self.node("Transpose", [f"x_{self.graph.logits}"], "logits", perm=[0, 2, 1])
+
+    def extend(self, node: Conv) -> str:
+        """Put the convolution's context before its source; return the name of the whole."""
+        source, context = f"x_{node.source}", node.context
+        if context == 0:
+            return source
+        channels, frames = self.shapes[node.source]
+        state, extended = f"state_{node.output}", f"extended_{node.output}"
+        self.inputs.append(_tensor(state, (1, channels, context), self.state_type))
+        self.outputs.append(_tensor(f"next_{state}", (1, channels, context), self.state_type))
+        self.node("Concat", [state, source], extended, axis=2)
+        bounds = [self.const(f"int_{n}", np.array([n], np.int64)) for n in (frames, frames + context, 2)]
+        self.node("Slice", [extended, *bounds], f"next_{state}")
+        return extended
+
+    def convolve(self, node: Conv, source: str) -> None:
+        name = node.output
+        weight = self.const(f"weight_{name}", node.weight)
+        bias = self.const(f"bias_{name}", node.bias)
+        linear = f"linear_{name}" if node.relu else f"x_{name}"
+        self.node("Conv", [source, weight, bias], linear, **_geometry(node))
+        if node.relu:
+            self.node("Relu", [linear], f"x_{name}")
+
+    def add(self, node: Add) -> None:
+        linear = f"linear_{node.output}" if node.relu else f"x_{node.output}"
+        self.node("Add", [f"x_{name}" for name in node.sources], linear)
+        if node.relu:
+            self.node("Relu", [linear], f"x_{node.output}")
+
+    def node(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> None:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(op, inputs, [output], name=output, domain=domain, **attributes))
+
+    def const(self, name: str, value: NDArray[Any]) -> str:
+        from onnx import numpy_helper
+
+        if name not in self.initializers:
+            self.initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        return name
+
+
+class _Int8Writer(_FloatWriter):
+    state_type = np.int8
+
+    def __init__(self, quantized: QuantizedGraph, step_frames: int) -> None:
+        super().__init__(quantized.graph, step_frames)
+        self.quantized = quantized
+
+    def begin(self) -> None:
+        self.node("QuantizeLinear", ["frames", *self.scale("frames")], "q_frames")
+        self.node("Transpose", ["q_frames"], "x_frames", perm=[0, 2, 1])
+
+    def end(self) -> None:
+        logits = self.graph.logits
+        self.node("Transpose", [f"x_{logits}"], "q_logits", perm=[0, 2, 1])
+        self.node("DequantizeLinear", ["q_logits", *self.scale(logits)], "logits")
+
+    def convolve(self, node: Conv, source: str) -> None:
+        name, conv = node.output, self.quantized.convs[node.output]
+        zeros = np.zeros(len(conv.weight), np.int8)
+        inputs = [
+            source,
+            *self.scale(node.source),
+            self.const(f"weight_{name}", conv.weight),
+            self.const(f"weight_scale_{name}", conv.weight_scale),
+            self.const(f"zeros_{len(zeros)}", zeros),
+            *self.scale(name),
+            self.const(f"bias_{name}", conv.bias),
+        ]
+        # The output's zero point of -128 is the ReLU.
+        self.node("QLinearConv", inputs, f"x_{name}", **_geometry(node))
+
+    def add(self, node: Add) -> None:
+        inputs = [part for name in node.sources for part in (f"x_{name}", *self.scale(name))]
+        inputs += self.scale(node.output)
+        self.node("QLinearAdd", inputs, f"x_{node.output}", domain="com.microsoft")
+
+    def scale(self, tensor: str) -> tuple[str, str]:
+        scale = self.quantized.scales[tensor]
+        return (
+            self.const(f"scale_{tensor}", np.array(scale.scale, np.float32)),
+            self.const(f"zero_{tensor}", np.array(scale.zero_point, np.int8)),
+        )
+
+
+def _geometry(node: Conv) -> dict[str, Any]:
+    kernel = node.weight.shape[2]
+    return {
+        "kernel_shape": [kernel],
+        "strides": [node.stride],
+        "dilations": [node.dilation],
+        "group": node.groups,
+        "pads": [0, 0],
+    }
+
+
+def _tensor(name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:
+    from onnx import helper
+
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
