@@ -1,0 +1,127 @@
+"""A real-time streaming audio engine for edge devices.
+
+Importing this imports neither an audio library nor an inference runtime: each public name is loaded
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeaudio.engine import Engine
+    from edgeaudio.errors import (
+        BackendError,
+        ConfigError,
+        DeviceError,
+        EdgeAudioError,
+        InputError,
+        MissingDependencyError,
+        ModelError,
+        OutputError,
+        UsageError,
+    )
+    from edgeaudio.events import (
+        Clipping,
+        Detection,
+        DeviceLost,
+        DeviceRestored,
+        DigitalSilence,
+        Event,
+        Gap,
+        encode_event,
+    )
+    from edgeaudio.frontend import Frontend, FrontendSpec
+    from edgeaudio.profiles import Profile, load_profile
+    from edgeaudio.sources.array import ArraySource
+    from edgeaudio.sources.file import FileSource
+    from edgeaudio.sources.microphone import Microphone
+    from edgeaudio.sources.stdin import StdinSource
+    from edgeaudio.stats import CaptureStats, EngineStats
+    from edgeaudio.tasks.spotter import Spotter
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArraySource",
+    "BackendError",
+    "CaptureStats",
+    "Clipping",
+    "ConfigError",
+    "Detection",
+    "DeviceError",
+    "DeviceLost",
+    "DeviceRestored",
+    "DigitalSilence",
+    "EdgeAudioError",
+    "Engine",
+    "EngineStats",
+    "Event",
+    "FileSource",
+    "Frontend",
+    "FrontendSpec",
+    "Gap",
+    "InputError",
+    "Microphone",
+    "MissingDependencyError",
+    "ModelError",
+    "OutputError",
+    "Profile",
+    "Spotter",
+    "StdinSource",
+    "UsageError",
+    "encode_event",
+    "load_profile",
+]
+
+_ERRORS = (
+    "BackendError",
+    "ConfigError",
+    "DeviceError",
+    "EdgeAudioError",
+    "InputError",
+    "MissingDependencyError",
+    "ModelError",
+    "OutputError",
+    "UsageError",
+)
+_EVENTS = (
+    "Clipping",
+    "Detection",
+    "DeviceLost",
+    "DeviceRestored",
+    "DigitalSilence",
+    "Event",
+    "Gap",
+    "encode_event",
+)
+_HOME = {
+    **dict.fromkeys(_ERRORS, "errors"),
+    **dict.fromkeys(_EVENTS, "events"),
+    "ArraySource": "sources.array",
+    "CaptureStats": "stats",
+    "Engine": "engine",
+    "EngineStats": "stats",
+    "FileSource": "sources.file",
+    "Frontend": "frontend",
+    "FrontendSpec": "frontend",
+    "Microphone": "sources.microphone",
+    "Profile": "profiles",
+    "Spotter": "tasks.spotter",
+    "StdinSource": "sources.stdin",
+    "load_profile": "profiles",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from where it lives."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgeaudio' has no attribute {name!r}")
+    value = getattr(import_module(f"edgeaudio.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,40 @@
+"""What the engine asks of anything that listens to frames."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from edgeaudio.events import Event
+from edgeaudio.frontend import FrontendSpec
+from edgeaudio.types import Frames
+
+__all__ = ["Task"]
+
+
+class Task(Protocol):
+    """Hears the frames of one frontend and says what it noticed.
+
+    A task returns the same events however its frames are cut into calls.
+    """
+
+    @property
+    def name(self) -> str:
+        """Who speaks: the model's name in each of its events."""
+
+    @property
+    def spec(self) -> FrontendSpec:
+        """Which frames it wants; tasks of equal specs share one frontend."""
+
+    def process(self, frames: Frames) -> list[Event]:
+        """Hear ``[n, n_bands]`` frames, n of any size; they are valid during the call only.
+
+        The positions of a `Detection` bound what the decision heard: `end_sample` is the end of
+        the last sample that it needed. Level, signal-to-noise ratio and latency are left to the
+        engine, which knows the audio and the time.
+        """
+
+    def flush(self) -> list[Event]:
+        """Say what is still undecided: the stream has ended."""
+
+    def reset(self, at_sample: int = 0) -> None:
+        """Forget everything heard; the next frame begins at the absolute sample `at_sample`."""
