@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeaudio.errors import InputError, MissingDependencyError
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["Row", "iter_clip", "read_clip", "read_manifest"]
+__all__ = ["Row", "iter_clip", "read_clip", "read_excerpt", "read_manifest"]
 
 MAX_BYTES = 256 * 2**20
 """A larger file is no manifest: 1,000,000 rows fit with room to spare."""
@@ -180,6 +181,44 @@ def iter_clip(row: Row) -> Iterator[Samples]:
     MissingDependencyError
         soundfile or soxr is not installed.
     """
+    soundfile, soxr = _audio_packages()
+    try:
+        with soundfile.SoundFile(row.path) as file:
+            resample = _resampler(soxr, file.samplerate)
+            while len(block := file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
+                yield resample(_mono(block), last=False)
+            yield resample(np.zeros(0, dtype=np.float32), last=True)
+    except (OSError, RuntimeError) as error:  # soundfile's LibsndfileError is a RuntimeError
+        raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
+
+
+def read_excerpt(row: Row, *, start: float, n_samples: int) -> Samples:
+    """Decode ``n_samples`` at 16 kHz from the relative position ``start`` (0..1) on.
+
+    The excerpt ends at the recording's end at the latest; one that is too short is repeated.
+
+    Raises
+    ------
+    InputError
+        The file is no audio or holds no samples, naming the manifest's line.
+    MissingDependencyError
+        soundfile or soxr is not installed.
+    """
+    soundfile, soxr = _audio_packages()
+    try:
+        with soundfile.SoundFile(row.path) as file:
+            wanted = math.ceil(n_samples * file.samplerate / SAMPLE_RATE_HZ)
+            file.seek(int(start * max(0, file.frames - wanted)))
+            block = file.read(wanted, dtype="float32", always_2d=True)
+            samples = _resampler(soxr, file.samplerate)(_mono(block), last=True)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
+    if len(samples) == 0:
+        raise InputError(f"{row.origin}: {row.path} holds no samples")
+    return np.resize(samples, n_samples)
+
+
+def _audio_packages() -> tuple[Any, Any]:
     try:
         import soundfile
         import soxr
@@ -187,15 +226,13 @@ def iter_clip(row: Row) -> Iterator[Samples]:
         raise MissingDependencyError(
             f"reading recordings needs {error.name}", hint='pip install "edgeaudio[files]"'
         ) from error
-    try:
-        with soundfile.SoundFile(row.path) as file:
-            resample = _resampler(soxr, file.samplerate)
-            while len(block := file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-                np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-                yield resample(block.mean(axis=1), last=False)
-            yield resample(np.zeros(0, dtype=np.float32), last=True)
-    except (OSError, RuntimeError) as error:  # soundfile's LibsndfileError is a RuntimeError
-        raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
+    return soundfile, soxr
+
+
+def _mono(block: NDArray[np.float32]) -> Samples:
+    np.nan_to_num(block, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    mean: Samples = block.mean(axis=1)
+    return mean
 
 
 def _resampler(soxr: Any, rate_hz: int) -> Any:
