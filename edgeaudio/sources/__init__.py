@@ -5,5 +5,6 @@ from __future__ import annotations
 from edgeaudio.sources.array import ArraySource
 from edgeaudio.sources.base import Source
 from edgeaudio.sources.file import FileSource
+from edgeaudio.sources.stdin import StdinSource
 
-__all__ = ["ArraySource", "FileSource", "Source"]
+__all__ = ["ArraySource", "FileSource", "Source", "StdinSource"]

@@ -96,8 +96,11 @@ class PulledSource(ABC):
         self._stopped = False
 
     @abstractmethod
-    def _next_block(self) -> Samples | None:
-        """The next block ``[n]`` at the source's rate, or None at its end."""
+    def _next_block(self, timeout_s: float) -> Samples | None:
+        """The next block ``[n]`` at the source's rate, or None at its end.
+
+        An empty block says that none came within the time; what is at hand comes at once.
+        """
 
     @property
     def finished(self) -> bool:
@@ -120,7 +123,7 @@ class PulledSource(ABC):
             self.start()
         deadline = time.monotonic() + timeout_s
         while True:
-            self._fill(n_samples)
+            self._fill(n_samples, deadline)
             available = self.ring.available
             now = time.monotonic()
             if available >= n_samples or self.finished or now >= deadline:
@@ -142,12 +145,12 @@ class PulledSource(ABC):
         """Counters since the start."""
         return CaptureStats(written_samples=self.ring.written, high_water_samples=self.ring.high_water)
 
-    def _fill(self, n_samples: int) -> None:
+    def _fill(self, n_samples: int, deadline: float) -> None:
         """Write what is due, or until ``n_samples`` can be read."""
         wanted = self._due() if self._paced else self.ring.position + n_samples
         while self.ring.end < wanted and self.ring.free:
             if self._pending is None:
-                self._pending = self._fetch()
+                self._pending = self._fetch(deadline)
                 if self._pending is None:
                     return
             n = min(self._pending.size, self.ring.free)
@@ -160,13 +163,16 @@ class PulledSource(ABC):
         """Absolute index behind the last sample that the clock has passed."""
         return int((time.monotonic() - self.captured_at(0)) * SAMPLE_RATE_HZ)
 
-    def _fetch(self) -> Samples | None:
-        """The next samples at 16 kHz, or None if there are none (yet)."""
-        while not (self._ended or self._stopped):
-            block = self._next_block()
+    def _fetch(self, deadline: float) -> Samples | None:
+        """The next samples at 16 kHz, or None if none came."""
+        while not self.finished:
+            patience_s = min(SLICE_S, max(0.0, deadline - time.monotonic()))
+            block = self._next_block(patience_s)
             self._ended = block is None
             samples = self._resampler.flush() if block is None else self._resampler.process(block)
             self._fetched_at = time.monotonic()
             if samples.size:
                 return samples
+            if block is not None and block.size == 0 and self._fetched_at >= deadline:
+                return None
         return None
