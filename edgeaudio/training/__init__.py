@@ -1,0 +1,1 @@
+"""Training and exporting models; the only part of edgeaudio that imports torch."""

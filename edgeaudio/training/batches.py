@@ -1,0 +1,146 @@
+"""From streams to batches of feature frames, in worker processes; features are the runtime's own."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, IterableDataset
+
+from edgeaudio.frontend import Frontend, FrontendSpec
+from edgeaudio.training.augment import Augmenter
+from edgeaudio.training.loop import Batch
+from edgeaudio.training.streams import StreamMaker, frame_targets
+from edgeaudio.types import Frames, Samples
+
+__all__ = ["BatchSource", "Layout", "mask_features", "offline_frames"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a stream of samples becomes frames and output frames.
+
+    ``n_frames`` is a multiple of ``stride``.
+    """
+
+    spec: FrontendSpec
+    n_frames: int
+    stride: int
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that make exactly ``n_frames`` frames."""
+        return int(self.frame_ends()[-1])
+
+    def frame_ends(self) -> NDArray[np.int64]:
+        """``[n_frames]``: the sample after the newest one of each frame."""
+        return np.arange(self.n_frames, dtype=np.int64) * self.spec.hop_samples + self.spec.window_samples
+
+    def newest(self) -> NDArray[np.int64]:
+        """``[n_frames / stride]``: the newest sample behind each output frame."""
+        return self.frame_ends()[self.stride - 1 :: self.stride] - 1
+
+
+def offline_frames(frontend: Frontend, samples: Samples) -> Frames:
+    """All frames of a recording, as a fresh frontend makes them; an array of the caller's own."""
+    frontend.reset()
+    return frontend.process(samples).copy()
+
+
+def mask_features(frames: Frames, rng: np.random.Generator, strength: float, fill: float) -> None:
+    """Hide a stretch of bands and a stretch of time, in place (SpecAugment, Park et al. 2019)."""
+    n_frames, n_bands = frames.shape
+    if rng.random() < 0.5 * strength:
+        width = int(rng.integers(1, n_bands // 6 + 1))
+        first = int(rng.integers(n_bands - width))
+        frames[:, first : first + width] = fill
+    if rng.random() < 0.3 * strength:
+        width = int(rng.integers(1, 10))
+        first = int(rng.integers(n_frames - width))
+        frames[first : first + width] = fill
+
+
+class BatchSource:
+    """Endless batches; ``strength`` (0 to 1, settable while workers run) grows with the training.
+
+    Parameters
+    ----------
+    maker, augmenter, layout
+        What is said, how it sounds, and how it is cut into frames.
+    batch_size : int
+    seed : int
+        Together with the worker's number determines every stream.
+    workers : int
+        Processes; 0 makes batches in the calling one.
+    fill : float
+        Feature value for hidden bands and times: the mean.
+    """
+
+    def __init__(
+        self,
+        maker: StreamMaker,
+        augmenter: Augmenter,
+        layout: Layout,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 1,
+        fill: float = 0.0,
+    ) -> None:
+        self._strength = multiprocessing.Value("d", 0.0)
+        streams = _Streams(maker, augmenter, layout, batch_size, seed, fill, self._strength)
+        self._loader = DataLoader(
+            streams, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
+        )
+
+    @property
+    def strength(self) -> float:
+        """Strength of the augmentation."""
+        return float(self._strength.value)
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        self._strength.value = value
+
+    def __iter__(self) -> Iterator[Batch]:
+        for tensors in self._loader:
+            yield Batch(*tensors)
+
+
+class _Streams(IterableDataset[list[torch.Tensor]]):
+    def __init__(
+        self,
+        maker: StreamMaker,
+        augmenter: Augmenter,
+        layout: Layout,
+        batch_size: int,
+        seed: int,
+        fill: float,
+        strength: Any,
+    ) -> None:
+        self.maker, self.augmenter, self.layout = maker, augmenter, layout
+        self.batch_size, self.seed, self.fill, self.strength = batch_size, seed, fill, strength
+
+    def __iter__(self) -> Iterator[list[torch.Tensor]]:
+        info = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        frontend = Frontend(self.layout.spec)
+        torch.set_num_threads(1)
+        while True:
+            streams = [self._stream(frontend, rng) for _ in range(self.batch_size)]
+            yield [torch.from_numpy(np.stack(column)) for column in zip(*streams, strict=True)]
+
+    def _stream(self, frontend: Frontend, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+        layout, strength = self.layout, float(self.strength.value)
+        samples, spoken = self.maker(rng)
+        self.augmenter.strength = strength
+        frames = offline_frames(frontend, self.augmenter(samples, rng))
+        if layout.spec.features != "waveform":
+            mask_features(frames, rng, strength, self.fill)
+        targets = frame_targets(spoken, layout.newest(), len(self.maker.pools.real), layout.n_samples)
+        return frames, targets.label, targets.weight, targets.said, targets.judged

@@ -1,0 +1,157 @@
+"""The streaming networks: causal residual 1-D CNNs in the manner of TC-ResNet.
+
+Bands are channels, so one dense convolution sees the whole spectrum and a few of them see a
+second of it. At the size of a keyword spotter every layer costs a runtime more in dispatch than in
+arithmetic; hence few dense layers instead of many separable ones, which cost 2.5 times as much to
+train besides (dense kernels are matrix products).
+
+Source: Choi et al., "Temporal Convolution for Real-time Keyword Spotting on Mobile Devices", 2019.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own idiom
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edgeaudio.training.graph import Add, Conv, Graph, left_pad
+
+__all__ = ["CausalConv", "NetSpec", "SpotterNet", "receptive_field", "to_graph"]
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """Shape of a :class:`SpotterNet`.
+
+    Parameters
+    ----------
+    n_bands, n_labels : int
+        Bands of an input frame, and logits of an output frame.
+    stem : tuple of (channels, kernel, stride)
+        Plain convolutions before the residual blocks, each followed by batch norm and ReLU.
+    blocks : tuple of (kernel, dilation)
+        Residual blocks of two convolutions at the stem's last width.
+    input_mean, input_scale : float
+        Normalise the frames: ``(frames - input_mean) / input_scale``.
+    """
+
+    n_bands: int
+    n_labels: int
+    stem: tuple[tuple[int, int, int], ...] = ((64, 5, 2),)
+    blocks: tuple[tuple[int, int], ...] = ((5, 1), (5, 2), (5, 4))
+    input_mean: float = 0.0
+    input_scale: float = 1.0
+
+    @property
+    def stride(self) -> int:
+        """Input frames per output frame."""
+        return int(np.prod([stride for _, _, stride in self.stem]))
+
+
+class CausalConv(nn.Module):
+    """Convolution aligned to the newest frame (see :mod:`~edgeaudio.training.graph`) and batch norm."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__()
+        self.pad = left_pad(kernel, dilation, stride)
+        self.conv = nn.Conv1d(inputs, outputs, kernel, stride=stride, dilation=dilation, bias=False)
+        self.norm = nn.BatchNorm1d(outputs, momentum=0.05)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[batch, inputs, n]`` to ``[batch, outputs, n / stride]``."""
+        out: Tensor = self.norm(self.conv(F.pad(x, (self.pad, 0))))
+        return out
+
+    def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weight and bias with the batch norm's running statistics multiplied in."""
+        norm = self.norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        gain = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+        weight = self.conv.weight.double() * gain[:, None, None]
+        bias = norm.bias.double() - norm.running_mean.double() * gain
+        return _array(weight), _array(bias)
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, kernel: int, dilation: int) -> None:
+        super().__init__()
+        self.first = CausalConv(width, width, kernel, dilation=dilation)
+        self.second = CausalConv(width, width, kernel, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class SpotterNet(nn.Module):
+    """Stem, residual blocks, and one linear layer for each output frame."""
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        widths = [spec.n_bands, *(channels for channels, _, _ in spec.stem)]
+        self.stem = nn.ModuleList(
+            CausalConv(inputs, outputs, kernel, stride)
+            for inputs, (outputs, kernel, stride) in zip(widths, spec.stem, strict=False)
+        )
+        self.blocks = nn.ModuleList(_Block(widths[-1], kernel, dilation) for kernel, dilation in spec.blocks)
+        self.head = nn.Conv1d(widths[-1], spec.n_labels, 1)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames ``[batch, n, n_bands]`` to logits ``[batch, n / stride, n_labels]``.
+
+        ``n`` is a multiple of the stride; state before the first frame is zero, as in the graph.
+        """
+        x = ((frames - self.spec.input_mean) / self.spec.input_scale).transpose(1, 2)
+        for layer in self.stem:
+            x = F.relu(layer(x))
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.head(x)
+        return out.transpose(1, 2)
+
+
+def to_graph(net: SpotterNet) -> Graph:
+    """The network as exporters read it, batch norm folded."""
+    nodes: list[Conv | Add] = []
+
+    def conv(layer: CausalConv, source: str, output: str, *, relu: bool) -> str:
+        weight, bias = layer.folded()
+        stride, dilation = layer.conv.stride[0], layer.conv.dilation[0]
+        nodes.append(Conv(source, output, weight, bias, stride=stride, dilation=dilation, relu=relu))
+        return output
+
+    name = "frames"
+    for i, layer in enumerate(net.stem):
+        assert isinstance(layer, CausalConv)
+        name = conv(layer, name, f"stem{i}", relu=True)
+    for i, block in enumerate(net.blocks):
+        assert isinstance(block, _Block)
+        inner = conv(block.first, name, f"block{i}a", relu=True)
+        inner = conv(block.second, inner, f"block{i}b", relu=False)
+        nodes.append(Add((name, inner), f"block{i}", relu=True))
+        name = f"block{i}"
+    assert net.head.bias is not None
+    nodes.append(Conv(name, "logits", _array(net.head.weight), _array(net.head.bias)))
+    return Graph(net.spec.n_bands, net.spec.input_mean, net.spec.input_scale, tuple(nodes))
+
+
+def receptive_field(graph: Graph) -> int:
+    """Input frames that one output frame depends on."""
+    # Walking with (frames seen, input frames per frame) per tensor; at an addition the longer one counts.
+    seen = {graph.input: (1, 1)}
+    for node in graph.nodes:
+        if isinstance(node, Conv):
+            frames, step = seen[node.source]
+            frames += (node.weight.shape[2] - 1) * node.dilation * step
+            seen[node.output] = (frames, step * node.stride)
+        else:
+            seen[node.output] = max(seen[source] for source in node.sources)
+    return seen[graph.logits][0]
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    return tensor.detach().cpu().numpy().astype(np.float32)

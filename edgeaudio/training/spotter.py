@@ -1,0 +1,256 @@
+"""What training commands and wake words have in common: data in, a trained network with facts out."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgeaudio.errors import InputError
+from edgeaudio.frontend import Frontend, FrontendSpec
+from edgeaudio.training.augment import Augmenter
+from edgeaudio.training.batches import BatchSource, Layout, offline_frames
+from edgeaudio.training.corpus import Clip, held_out, is_background, mentions
+from edgeaudio.training.loop import Batch, LoopSettings, train
+from edgeaudio.training.nets import NetSpec, SpotterNet
+from edgeaudio.training.streams import Pools, Recipe, StreamMaker
+from edgeaudio.types import Frames, Samples
+
+__all__ = ["Material", "SpotterPlan", "calibration_frames", "fit", "gather", "posteriors", "said_word"]
+
+SHORT_S = 2.0
+"""A longer recording is running speech, not a word."""
+
+_HELD_OUT_SPLITS = ("validation", "dev", "test", "held_out")
+_MAX_SHORT_NOISES = 150
+
+
+@dataclass(frozen=True)
+class Material:
+    """Recordings sorted by their use; nobody is heard in both training and development."""
+
+    words: tuple[str, ...]
+    pools: Pools
+    noises: list[Samples]
+    rooms: list[Samples]
+    development: list[Clip]
+    """Held-out recordings of all kinds, speech and background."""
+    used: dict[str, int] = field(default_factory=dict)
+    """Training recordings of each corpus."""
+
+
+@dataclass(frozen=True)
+class SpotterPlan:
+    """All choices of one training run."""
+
+    spec: FrontendSpec
+    net: NetSpec
+    recipe: Recipe = Recipe()
+    loop: LoopSettings = LoopSettings()
+    n_frames: int = 192
+    batch_size: int = 64
+    seed: int = 1
+    workers: int = 1
+    full_strength_at: float = 0.4
+    """Part of the training after which the augmentation has grown to its full strength."""
+    first_strength: float = 0.2
+
+
+def said_word(clip: Clip, words: Sequence[str]) -> int | None:
+    """Which of the words a recording's label names: as a whole or at its end ("hey_computer")."""
+    label = clip.label.replace("_", " ").lower()
+    for i, word in enumerate(words):
+        if label == word or label.endswith(f" {word}"):
+            return i
+    return None
+
+
+def gather(
+    real: Iterable[Clip],
+    synthetic: Iterable[Clip],
+    words: Sequence[str],
+    *,
+    word_share: float = 0.25,
+    other_share: float = 0.25,
+    strict: bool = False,
+) -> Material:
+    """Sort recordings into what is learned from and what is measured on.
+
+    Parameters
+    ----------
+    real, synthetic : iterable of Clip
+    words : sequence of str
+    word_share, other_share : float
+        Part of the speakers of real words, and of all other recordings, kept for development. A split
+        that the manifest names goes first.
+    strict : bool
+        Leave out every recording whose transcript mentions a word. Otherwise only utterances of up to
+        five words are left out: nearly every long one says "on", "no" or "go" somewhere.
+
+    Raises
+    ------
+    InputError
+        A word has no recording to learn from.
+    """
+    by_word: tuple[list[list[Clip]], list[list[Clip]]] = ([[] for _ in words], [[] for _ in words])
+    groups: tuple[dict[str, list[Clip]], dict[str, list[Clip]]] = (defaultdict(list), defaultdict(list))
+    speech: list[Clip] = []
+    noises: list[Clip] = []
+    rooms: list[Clip] = []
+    development: list[Clip] = []
+    used: dict[str, int] = defaultdict(int)
+    for made, clips in enumerate((real, synthetic)):
+        for clip in clips:
+            word = said_word(clip, words)
+            if clip.corpus == "rooms":
+                rooms.append(clip)
+                continue
+            if word is None and not made and _unclear(clip, words, strict):
+                continue
+            if _kept_back(clip, other_share if word is None else word_share):
+                development.append(clip)
+                continue
+            used[clip.corpus] += 1
+            if is_background(clip):
+                noises.append(clip)
+            elif word is not None:
+                by_word[made][word].append(clip)
+            elif clip.seconds <= SHORT_S:
+                groups[made][_group(clip)].append(clip)
+            else:
+                speech.append(clip)
+    for i, word_name in enumerate(words):
+        if not by_word[0][i] and not by_word[1][i]:
+            raise InputError(
+                f"no recording of {word_name!r} to learn from",
+                hint="Name it in a manifest's label column, or let --synthetic generate it.",
+            )
+    pools = Pools(by_word[0], by_word[1], _balanced(*groups), speech)
+    return Material(tuple(words), pools, _floats(_thinned(noises)), _floats(rooms), development, dict(used))
+
+
+def _kept_back(clip: Clip, share: float) -> bool:
+    return clip.split in _HELD_OUT_SPLITS or (clip.split != "train" and held_out(clip, share))
+
+
+def _unclear(clip: Clip, words: Sequence[str], strict: bool) -> bool:
+    return mentions(clip, words) and (strict or len(clip.text.split()) < 6)
+
+
+def _group(clip: Clip) -> str:
+    return f"{clip.corpus}/{clip.label if ':' not in clip.label else clip.text}"
+
+
+def _balanced(real: dict[str, list[Clip]], synthetic: dict[str, list[Clip]]) -> list[list[Clip]]:
+    """All groups, the real ones repeated until they are as many as the synthetic ones."""
+    # A group of two clips is no group: rare ones are put together.
+    rare = [clip for group in real.values() if len(group) < 10 for clip in group]
+    large = [group for group in real.values() if len(group) >= 10] + ([rare] if rare else [])
+    made = [group for group in synthetic.values() if len(group) >= 3]
+    repeats = max(1, round(len(made) / len(large))) if large else 1
+    return large * repeats + made
+
+
+def _thinned(clips: list[Clip]) -> list[Clip]:
+    """Noises, of each corpus's short ones at most 150: crying and clicks are not half of the world."""
+    kept: list[Clip] = []
+    count: dict[str, int] = defaultdict(int)
+    for clip in sorted(clips, key=lambda c: c.key):
+        count[clip.corpus] += 1
+        if clip.corpus == "noise":
+            kept += [clip] * 8
+        elif count[clip.corpus] <= _MAX_SHORT_NOISES:
+            kept.append(clip)
+    return kept
+
+
+def _floats(clips: list[Clip]) -> list[Samples]:
+    converted: dict[int, Samples] = {}
+    for clip in clips:
+        converted.setdefault(id(clip), clip.pcm.astype(np.float32) / np.float32(32768.0))
+    return [converted[id(clip)] for clip in clips]
+
+
+def fit(
+    plan: SpotterPlan,
+    material: Material,
+    checkpoint: Path,
+    *,
+    resume: bool = False,
+    on_progress: Callable[[float], None] | None = None,
+    on_epoch: Callable[[int, float, SpotterNet], None] | None = None,
+) -> SpotterNet:
+    """Train one network; see :func:`edgeaudio.training.loop.train`."""
+    torch.manual_seed(plan.seed)
+    net = SpotterNet(plan.net)
+    batches = _batches(plan, material)
+
+    def progressed(done: float) -> None:
+        batches.strength = min(1.0, plan.first_strength + (1.0 - plan.first_strength) * done / plan.full_strength_at)
+        if on_progress is not None:
+            on_progress(done)
+
+    def epoch(number: int, loss: float) -> None:
+        if on_epoch is not None:
+            on_epoch(number, loss, net)
+
+    progressed(0.0)
+    stream: Iterator[Batch] = iter(batches)
+    return train(net, stream, plan.loop, checkpoint, resume=resume, on_progress=progressed, on_epoch=epoch)
+
+
+def _batches(plan: SpotterPlan, material: Material) -> BatchSource:
+    layout = Layout(plan.spec, plan.n_frames, plan.net.stride)
+    maker = StreamMaker(material.pools, plan.recipe, layout.n_samples)
+    augmenter = Augmenter(material.noises, material.rooms)
+    return BatchSource(
+        maker,
+        augmenter,
+        layout,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        workers=plan.workers,
+        fill=plan.net.input_mean,
+    )
+
+
+def calibration_frames(plan: SpotterPlan, material: Material, n_streams: int = 128) -> Frames:
+    """``[n_streams, n_frames, n_bands]``: streams as the model will hear them, for activation ranges."""
+    source = _batches(plan_like(plan, workers=0, batch_size=n_streams, seed=plan.seed + 1000), material)
+    source.strength = 1.0
+    frames: Frames = next(iter(source)).frames.numpy()
+    return frames
+
+
+def plan_like(plan: SpotterPlan, **changes: int) -> SpotterPlan:
+    """The same plan with other values."""
+    from dataclasses import replace
+
+    return replace(plan, **changes)
+
+
+def posteriors(net: SpotterNet, recordings: Sequence[Samples], spec: FrontendSpec) -> list[NDArray[np.float32]]:
+    """Softmax posteriors ``[n / stride, n_labels]`` of whole recordings, each from a fresh state."""
+    frontend, stride = Frontend(spec), net.spec.stride
+    frames = [offline_frames(frontend, samples) for samples in recordings]
+    lengths = [len(f) // stride for f in frames]
+    out: list[NDArray[np.float32]] = [np.zeros((0, net.spec.n_labels), np.float32)] * len(frames)
+    order = sorted(range(len(frames)), key=lambda i: lengths[i])
+    device = next(net.parameters()).device
+    net.eval()
+    with torch.no_grad():
+        for start in range(0, len(order), 64):
+            part = order[start : start + 64]
+            longest = lengths[part[-1]] * stride
+            batch = np.zeros((len(part), longest, net.spec.n_bands), np.float32)
+            for row, i in enumerate(part):
+                batch[row, : lengths[i] * stride] = frames[i][: lengths[i] * stride]
+            result = net(torch.from_numpy(batch).to(device)).softmax(-1).cpu().numpy()
+            for row, i in enumerate(part):
+                out[i] = result[row, : lengths[i]]
+    return out
