@@ -1,0 +1,1 @@
+"""The command ``edgeaudio``: one file per subcommand, each loaded only when it is called."""

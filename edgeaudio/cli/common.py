@@ -1,0 +1,267 @@
+"""What the subcommands share: options, logging, signals, tables."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import re
+import select
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, BinaryIO, TextIO, TypeVar
+
+import click
+
+__all__ = [
+    "Probability",
+    "Seconds",
+    "Size",
+    "StopSignals",
+    "Ticker",
+    "debugging",
+    "json_option",
+    "log_level_option",
+    "log_to",
+    "print_json",
+    "print_table",
+    "process_age_s",
+    "reader_has_gone",
+    "stdout_bytes",
+]
+
+_ROOT = logging.getLogger("edgeaudio")
+_LEVELS = ("debug", "info", "warning", "error")
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
+
+
+class Probability(click.ParamType):
+    """A number between 0 and 1, both excluded."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Check the number."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number.", param, ctx)
+        # Written so that NaN fails too.
+        if not 0.0 < number < 1.0:
+            self.fail(f"{value} is not between 0 and 1: a threshold is a probability.", param, ctx)
+        return number
+
+
+class Seconds(click.ParamType):
+    """A number of seconds within bounds."""
+
+    name = "seconds"
+
+    def __init__(self, least: float, most: float) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Check the number."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        if not self._least <= number <= self._most:
+            self.fail(f"{value} s is not between {self._least:g} and {self._most:g} s.", param, ctx)
+        return number
+
+
+class Size(click.ParamType):
+    """A number of bytes such as ``100MB``."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse number and unit."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", value.strip().lower())
+        if match is None or match[2] not in _UNITS:
+            self.fail(f"{value!r} is no size: write for example 100MB, 1.5GB or 500KiB.", param, ctx)
+        return int(float(match[1]) * _UNITS[match[2]])
+
+
+def json_option(help_text: str) -> Callable[[_COMMAND], _COMMAND]:
+    """Add ``--json`` as the argument ``as_json``."""
+    return click.option("--json", "as_json", is_flag=True, help=help_text)
+
+
+def log_level_option(command: _COMMAND) -> _COMMAND:
+    """Add ``--log-level``, which takes effect before the command runs."""
+    return click.option(
+        "--log-level",
+        type=click.Choice(_LEVELS, case_sensitive=False),
+        default="warning",
+        show_default=True,
+        is_eager=True,
+        expose_value=False,
+        callback=lambda _ctx, _param, value: _start_logging(value),
+        help="How much is logged on standard error.",
+    )(command)
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Follows ``sys.stderr``, or writes where `log_to` says."""
+
+    target: TextIO | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = self.target or sys.stderr
+        if self.stream is not None:
+            super().emit(record)
+
+
+_HANDLER = _StderrHandler()
+
+
+def _start_logging(level: str) -> None:
+    logging.raiseExceptions = False  # a log line that cannot be written is no reason to print a traceback
+    timed = "%(relativeCreated)7.0f ms  %(name)s  " if level == "debug" else "edgeaudio: "
+    _HANDLER.setFormatter(logging.Formatter(f"{timed}%(levelname)s: %(message)s"))
+    _ROOT.handlers = [_HANDLER]
+    _ROOT.propagate = False
+    _ROOT.setLevel(level.upper())
+
+
+def log_to(stream: TextIO | None) -> None:
+    """Send log records to `stream` from now on; None is standard error again."""
+    _HANDLER.target = stream
+
+
+def debugging() -> bool:
+    """Say whether ``--log-level debug`` was given."""
+    return _ROOT.getEffectiveLevel() <= logging.DEBUG
+
+
+def process_age_s() -> float | None:
+    """Return the seconds since this process was started, or None where the system does not tell.
+
+    From the 22nd field of ``/proc/self/stat``, see proc(5); its resolution is 10 ms.
+    """
+    try:
+        status = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace")
+        # The second field, the program's name, may hold spaces and brackets.
+        started_ticks = int(status.rpartition(")")[2].split()[19])
+        boot_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        return boot_s - started_ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
+
+
+class StopSignals:
+    """The first SIGINT or SIGTERM asks for a clean end, a second one ends the process at once.
+
+    The handler itself only notes the signal: it may interrupt the main thread anywhere, also while
+    that holds a lock that a clean end needs. A thread of its own calls what stops the work.
+    """
+
+    # timeout(1) signals its child and then the group that the child is in: two signals, one wish.
+    _ONE_WISH_S = 0.3
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._at = 0.0
+        self._notes: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # put() is reentrant
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Catch the signals inside the with block; afterwards they do what they did before."""
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            self._notes.put(None)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def watch(self, stop: Callable[[], None]) -> None:
+        """Call `stop` from another thread when a signal comes, or has come already."""
+
+        def wait() -> None:
+            if self._notes.get() is not None:
+                stop()
+
+        threading.Thread(target=wait, name="edgeaudio-signals", daemon=True).start()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.received is None:
+            self.received, self._at = number, now
+            self._notes.put(number)
+        elif now - self._at > self._ONE_WISH_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+class Ticker:
+    """Calls a function again and again from a thread of its own, until it is closed."""
+
+    def __init__(self, period_s: float, call: Callable[[], None]) -> None:
+        self._period_s = period_s
+        self._call = call
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="edgeaudio-ticker", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop calling; the last call has returned when this returns."""
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(self._period_s):
+            self._call()
+
+
+def stdout_bytes() -> BinaryIO:
+    """Return standard output for bytes; where it was closed before we began, a place that forgets."""
+    if sys.stdout is None:
+        return Path(os.devnull).open("wb")
+    return sys.stdout.buffer
+
+
+def reader_has_gone() -> bool:
+    """Say whether standard output is a pipe that nobody reads any more.
+
+    Without this, ``edgeaudio wake | head -1`` would listen on until the next word.
+    """
+    try:
+        if not stat.S_ISFIFO(os.fstat(1).st_mode):
+            return False
+        poll = select.poll()
+        poll.register(1, 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except OSError:
+        return False
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as one line of JSON."""
+    import msgspec
+
+    click.echo(msgspec.json.encode(value))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns; numbers are ranged right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    numeric = [all(re.fullmatch(r"[\d., -]*", row[i]) for row in rows) for i in range(len(header))]
+    for row in [header, *rows]:
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,139 @@
+"""The entry point: finds the subcommand, and turns every error into a message and an exit code."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from edgeaudio.cli.common import debugging
+from edgeaudio.errors import EdgeAudioError
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = {
+    "wake": "Listen for wake words and spoken commands.",
+    "devices": "List the microphones.",
+    "models": "List, show and verify models.",
+    "doctor": "Say what is installed, what is missing, and how to mend it.",
+    "evaluate": "Measure a model on recordings.",
+    "train": "Train a model and export it.",
+}
+"""Name and summary; the command is the object of that name in ``edgeaudio.cli.<name>``."""
+
+
+class _LazyGroup(click.Group):
+    """A group that imports a subcommand only to run it: `wake` must not wait for `train`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"edgeaudio.cli.{cmd_name}")
+        command = getattr(module, cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"edgeaudio.cli.{cmd_name}.{cmd_name} is no command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, _COMMANDS, n=1, cutoff=0.5)
+            advice = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"No such command '{name}'.{advice}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            click.echo(f"edgeaudio {version('edgeaudio')}")
+        except PackageNotFoundError:
+            click.echo("edgeaudio, running from a folder where it is not installed")
+        ctx.exit()
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Say the version.",
+)
+def cli() -> None:
+    """Real-time streaming audio on edge devices. Nothing leaves the device.
+
+    Exit codes: 0 success, 1 a bug, 2 usage, 3 input, 4 audio device, 5 model, 6 something that is not
+    installed, 7 configuration, 8 output.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Parameters
+    ----------
+    args : sequence of str, optional
+        Without the program's name; ``sys.argv`` by default.
+    """
+    if not sys.warnoptions:
+        # Library warnings are for developers, who ask for them with -W.
+        warnings.simplefilter("ignore")
+    try:
+        status: Any = cli.main(args, prog_name="edgeaudio", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EdgeAudioError as error:
+        _say(f"edgeaudio: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        _forget_stdout()
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except Exception as error:
+        _report_bug(error)
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _report_bug(error: Exception) -> None:
+    if debugging():
+        traceback.print_exception(error)
+    _say(
+        f"edgeaudio: this is a bug: {type(error).__name__}: {error}\n"
+        "  Please report it, with what the same command prints with --log-level debug, and with the"
+        " output of: edgeaudio doctor"
+    )
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
+
+
+def _forget_stdout() -> None:
+    """Let the interpreter's last flush go nowhere instead of complaining about a closed pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

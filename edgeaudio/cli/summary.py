@@ -1,0 +1,106 @@
+"""Counts what a listening session brought, and says it in a few lines at its end."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from edgeaudio.events import Clipping, Detection, DeviceLost, DigitalSilence, Event, Gap
+from edgeaudio.sinks.clips import ClipSaver
+from edgeaudio.sinks.hook import CommandHook
+from edgeaudio.sinks.lines import CAUSES
+from edgeaudio.stats import EngineStats
+from edgeaudio.types import SAMPLE_RATE_HZ
+
+__all__ = ["Tally"]
+
+# A daemon runs for months: percentiles are of the newest detections only.
+_LATENCIES_KEPT = 10_000
+
+
+class Tally:
+    """A sink that only counts."""
+
+    def __init__(self) -> None:
+        self._names: Counter[str] = Counter()
+        self._gaps: Counter[str] = Counter()
+        self._lost_samples: Counter[str] = Counter()
+        self._troubles: Counter[str] = Counter()
+        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+
+    def emit(self, event: Event) -> None:
+        """Count one event."""
+        if isinstance(event, Detection):
+            self._names[event.name] += 1
+            self._latencies_s.append(event.latency_s)
+        elif isinstance(event, Gap):
+            self._gaps[event.cause] += 1
+            self._lost_samples[event.cause] += event.n_samples
+        elif isinstance(event, DeviceLost):
+            self._troubles["microphone gone"] += 1
+        elif isinstance(event, Clipping):
+            self._troubles["clipping"] += 1
+        elif isinstance(event, DigitalSilence) and not event.ended:
+            self._troubles["digital silence"] += 1
+
+    def close(self) -> None:
+        """Nothing is under way."""
+
+    def summary(
+        self,
+        stats: EngineStats,
+        wall_s: float,
+        *,
+        hook: CommandHook | None = None,
+        clips: ClipSaver | None = None,
+    ) -> str:
+        """Say what was heard, found and lost, one fact a line.
+
+        Parameters
+        ----------
+        stats : EngineStats
+            The engine's last counters.
+        wall_s : float
+            Seconds since listening began.
+        hook, clips : optional
+            What ran beside it, for their counts.
+        """
+        heard_s = stats.processed_samples / SAMPLE_RATE_HZ
+        facts = [("heard", f"{heard_s:.1f} s in {wall_s:.1f} s{_real_time_factor(stats.busy_s, heard_s)}")]
+        names = ", ".join(f"{name} {n}" for name, n in self._names.most_common())
+        facts.append(("detected", names or "nothing"))
+        if self._latencies_s:
+            ordered = sorted(self._latencies_s)
+            p50, p95 = (_quantile(ordered, q) for q in (0.5, 0.95))
+            facts.append(("latency", f"p50 {p50:.2f} s, p95 {p95:.2f} s"))
+        facts.append(("lost", self._losses(stats)))
+        if self._troubles:
+            facts.append(("trouble", ", ".join(f"{what} {n} times" for what, n in self._troubles.items())))
+        if hook is not None:
+            failed = "".join(f", {n} {kind}" for kind, n in hook.failures.items())
+            facts.append(("command", f"{hook.runs} run{failed}"))
+        if clips is not None:
+            failed = f", {clips.failed} not" if clips.failed else ""
+            facts.append(("clips", f"{clips.saved} saved{failed}"))
+        return "\n".join(f"{name:<10}{fact}" for name, fact in facts)
+
+    def _losses(self, stats: EngineStats) -> str:
+        losses = [
+            f"{samples / SAMPLE_RATE_HZ:.2f} s because {CAUSES[cause]} ({self._gaps[cause]} times)"
+            if samples
+            else f"some audio because {CAUSES[cause]} ({self._gaps[cause]} times)"
+            for cause, samples in self._lost_samples.items()
+        ]
+        if stats.events_dropped:
+            losses.append(f"{stats.events_dropped} events because their reader was too slow")
+        if stats.nonfinite_samples:
+            losses.append(f"{stats.nonfinite_samples} samples that were not numbers (NaN or Inf)")
+        return "; ".join(losses) or "nothing"
+
+
+def _real_time_factor(busy_s: float, heard_s: float) -> str:
+    return f", real-time factor {busy_s / heard_s:.4f}" if heard_s else ""
+
+
+def _quantile(ordered: list[float], q: float) -> float:
+    """Return the smallest value that at least the part `q` of all values does not exceed."""
+    return ordered[max(0, -int(-q * len(ordered) // 1) - 1)]

@@ -1,0 +1,24 @@
+"""What is done with events: printed, drawn, handed to a command, kept as clips.
+
+Each module stands alone, so that a command loads only what it uses: `lines` (text or JSON, one
+line each), `live` (the line on a terminal), `hook` (a command for each detection), `clips` (WAV
+files of what was heard).
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from edgeaudio.events import Event
+
+__all__ = ["Sink"]
+
+
+class Sink(Protocol):
+    """Takes every event, in order, from one thread; never blocks for long."""
+
+    def emit(self, event: Event) -> None:
+        """Do something with one event."""
+
+    def close(self) -> None:
+        """Finish what is under way; idempotent."""

@@ -1,0 +1,109 @@
+"""Events as lines: JSON for programs, plain words for people and logs."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from edgeaudio.errors import OutputError
+from edgeaudio.events import (
+    Clipping,
+    Detection,
+    DeviceLost,
+    DeviceRestored,
+    DigitalSilence,
+    Event,
+    Gap,
+    encode_event,
+)
+
+__all__ = ["CAUSES", "JsonLines", "PlainLines", "describe"]
+
+CAUSES = {
+    "device_overflow": "the device overflowed",
+    "ring_full": "the ring was full",
+    "consumer_lag": "the computer was too slow",
+    "device_lost": "the device was away",
+}
+"""Each `GapCause` in words."""
+
+
+def describe(event: Event) -> str:
+    """Say in one line what happened, beginning with the second at which it did.
+
+    Examples
+    --------
+    >>> from edgeaudio.events import Detection
+    >>> describe(Detection(model="wake-computer", name="computer", score=0.973, start_sample=190_000,
+    ...     end_sample=199_680, snr_db=14.2, level_dbfs=-23.0, latency_s=0.118))
+    '12.48 s  computer  0.97  SNR 14 dB  latency 0.12 s'
+    """
+    if isinstance(event, Detection):
+        snr = "" if event.snr_db is None else f"  SNR {event.snr_db:.0f} dB"
+        text = f"{event.name}  {event.score:.2f}{snr}  latency {event.latency_s:.2f} s"
+        return f"{event.end_sample / event.sample_rate_hz:.2f} s  {text}"
+    return f"{event.start_sample / event.sample_rate_hz:.2f} s  {_describe_trouble(event)}"
+
+
+def _describe_trouble(event: Gap | DeviceLost | DeviceRestored | DigitalSilence | Clipping) -> str:
+    if isinstance(event, Gap):
+        lost = f"{event.n_samples / event.sample_rate_hz:.2f} s" if event.n_samples else "some audio"
+        return f"lost {lost}: {CAUSES[event.cause]}"
+    if isinstance(event, DeviceLost):
+        return f"microphone {event.device} is gone ({event.reason}); trying to open it again"
+    if isinstance(event, DeviceRestored):
+        return f"microphone {event.device} is back after {event.away_s:.1f} s"
+    if isinstance(event, DigitalSilence):
+        quiet_s = event.n_samples / event.sample_rate_hz
+        if event.ended:
+            return f"sound is back after {quiet_s:.1f} s of digital silence"
+        return f"digital silence for {quiet_s:.1f} s: is the microphone muted?"
+    return f"clipping: {event.n_samples} samples at full scale; turn the gain down"
+
+
+class JsonLines:
+    """Write each event as one line of JSON and flush it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def emit(self, event: Event) -> None:
+        """Write one event.
+
+        Raises
+        ------
+        BrokenPipeError
+            If the reader has gone.
+        OutputError
+            If the line cannot be written for another reason, such as a full disk.
+        """
+        _write_line(self._stream, encode_event(event))
+
+    def close(self) -> None:
+        """Every line was flushed already."""
+
+
+class PlainLines:
+    """Write each event as one line of plain text (UTF-8) and flush it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def emit(self, event: Event) -> None:
+        """Write one event; raises as `JsonLines.emit` does."""
+        _write_line(self._stream, describe(event).encode())
+
+    def close(self) -> None:
+        """Every line was flushed already."""
+
+
+def _write_line(stream: BinaryIO, line: bytes) -> None:
+    try:
+        stream.write(line + b"\n")
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"an event could not be written to standard output: {error.strerror}",
+            hint="Make room, or send the output somewhere else.",
+        ) from None
