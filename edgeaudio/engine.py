@@ -3,9 +3,7 @@
 ::
 
     source.wait ── ring.peek ── level meter ── frontend(s) ── tasks ── queue ── for event in engine
-
-The audio path allocates nothing after its warm-up: views of the ring go in, views of each frontend's
-frames come out, and only an event is an object.
+                                └───────── listener.py ──────────┘
 """
 
 from __future__ import annotations
@@ -17,18 +15,14 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-import msgspec
-import numpy as np
-
 from edgeaudio.errors import UsageError
 from edgeaudio.events import Detection, Event, Gap
-from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.history import History
-from edgeaudio.level import LevelMeter
+from edgeaudio.listener import Listener
 from edgeaudio.profiles import Profile
 from edgeaudio.stats import EngineStats
 from edgeaudio.tasks.base import Task
-from edgeaudio.types import SAMPLE_RATE_HZ, Samples
+from edgeaudio.types import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from edgeaudio.sources import Source
@@ -73,6 +67,7 @@ class Engine:
     --------
     >>> from edgeaudio import ArraySource, Engine
     >>> from edgeaudio.testing import scripted_spotter
+    >>> import numpy as np
     >>> noise = np.random.default_rng(1).normal(0, 0.1, 32000).astype(np.float32)
     >>> engine = Engine(ArraySource(noise), scripted_spotter([(0.5, "go"), (1.5, "stop")]))
     >>> [event.name for event in engine.run_until_finished()]
@@ -92,18 +87,12 @@ class Engine:
             raise UsageError("the engine has nothing to listen with", hint="Give it a task: Spotter.load(…).")
         profile = profile or Profile()
         self._source = source
-        self._tasks = tasks
         self._history = history
         self._max_events = max_events
-        self._meter = LevelMeter()
-        self._lanes = _lanes(tasks)
-        self._hop = profile.hop_ms * SAMPLE_RATE_HZ // 1000
-        # The first frames need more than their hops. Heard at once, this surplus makes every later
-        # block yield whole model steps, and none waits for the next block.
-        self._surplus = max(frontend.window_samples - frontend.hop_samples for frontend, _ in self._lanes)
+        self._listener = Listener(tasks, profile.hop_ms * SAMPLE_RATE_HZ // 1000)
         lag_ms = profile.max_lag_ms if max_lag_ms is None else max_lag_ms
         self._max_lag = lag_ms * SAMPLE_RATE_HZ // 1000
-        if self._max_lag < 2 * (self._hop + self._surplus):
+        if self._max_lag < 2 * self._listener.first_samples:
             raise UsageError(f"max_lag_ms is {lag_ms}, less than two hops of {profile.hop_ms} ms")
 
         self._queue: SimpleQueue[Event | None] = SimpleQueue()
@@ -112,7 +101,6 @@ class Engine:
         self._failure: BaseException | None = None
         self._fresh = True
         self._at_start = True
-        self._clocked = False
         self._processed = 0
         self._skipped = 0
         self._events = 0
@@ -128,7 +116,7 @@ class Engine:
             The source cannot be started, or the engine ran before.
         """
         self._begin()
-        self._clocked = True
+        self._listener.captured_at = self._source.captured_at
         self._thread = threading.Thread(target=self._run, name="edgeaudio-engine", daemon=True)
         self._thread.start()
         return self
@@ -211,8 +199,8 @@ class Engine:
             skipped_samples=self._skipped,
             events=self._events,
             events_dropped=self._events_dropped,
-            nonfinite_samples=self._meter.nonfinite_samples,
-            level_dbfs=self._meter.level_dbfs,
+            nonfinite_samples=self._listener.meter.nonfinite_samples,
+            level_dbfs=self._listener.meter.level_dbfs,
             busy_s=self._busy_s,
         )
 
@@ -220,53 +208,47 @@ class Engine:
         if not self._fresh:
             raise UsageError("an engine runs once", hint="Make a new one, with a new source.")
         self._fresh = False
-        self._warm_up()
+        self._listener.warm_up()
         self._source.start()
-
-    def _warm_up(self) -> None:
-        """Hear a block of zeros and forget it, so that nothing compiles while audio waits."""
-        zeros = np.zeros(self._hop + self._surplus, np.float32)
-        zeros.flags.writeable = False  # compiled code is specific to read-only views, as rings lend them
-        self._hear(zeros, [])
-        self._meter = LevelMeter()
-        self._reset(0)
 
     def _run(self) -> None:
         """Be the engine's thread."""
         started_s = time.thread_time()
         events: list[Event] = []
         try:
-            while not self._stopping and self._advance(events):
-                for event in events:
-                    self._deliver(event)
-                events.clear()
+            going_on = True
+            while going_on and not self._stopping:
+                going_on = self._advance(events)
+                self._deliver(events)
                 self._busy_s = time.thread_time() - started_s
-            for event in events:
-                self._deliver(event)
         except BaseException as error:  # it goes on in the caller's thread
             self._failure = error
         finally:
+            self._deliver(events)
             self._queue.put(None)
 
-    def _deliver(self, event: Event) -> None:
-        limit = self._max_events + (0 if isinstance(event, Detection) else _RESERVED_EVENTS)
-        if self._queue.qsize() >= limit:
-            self._events_dropped += 1
-            return
-        self._queue.put(event)
-        self._events += 1
+    def _deliver(self, events: list[Event]) -> None:
+        """Empty `events` into the caller's queue, as far as there is room."""
+        for event in events:
+            limit = self._max_events + (0 if isinstance(event, Detection) else _RESERVED_EVENTS)
+            if self._queue.qsize() < limit:
+                self._queue.put(event)
+                self._events += 1
+            else:
+                self._events_dropped += 1
+        events.clear()
 
     def _advance(self, events: list[Event]) -> bool:
         """Wait for a block and hear it; False when the source has ended and all is said."""
-        source, ring = self._source, self._source.ring
-        wanted = self._hop + self._surplus if self._at_start else self._hop
+        source, ring, listener = self._source, self._source.ring, self._listener
+        wanted = listener.first_samples if self._at_start else listener.hop_samples
         # Both read before the wait: whatever came since then is no reason to stop short.
         finished = source.finished
         waiting = ring.capacity - ring.free
         available = source.wait(wanted, _WAIT_S)
         events += source.take_notices()
         if source.live and available > self._max_lag:
-            self._skip(available - self._hop - self._surplus, events)
+            self._skip(available - listener.first_samples, events)
             return True
         if available < wanted:
             if available == 0:
@@ -278,50 +260,17 @@ class Engine:
         if view is not None:
             if self._history is not None:
                 self._history.append(view, ring.position)
-            self._hear(view, events)
+            listener.hear(view, events)
             ring.advance(n)
             self._processed += n
             self._at_start = False
         return True
 
-    def _hear(self, block: Samples, events: list[Event]) -> None:
-        """Give one block to everything that listens."""
-        samples = self._meter.process(block)
-        events += self._meter.take_events()
-        for frontend, tasks in self._lanes:
-            frames = frontend.process(samples)
-            if len(frames):
-                for task in tasks:
-                    for event in task.process(frames):
-                        events.append(self._complete(event))
-
-    def _complete(self, event: Event) -> Event:
-        """Add to a detection what only the engine knows: the audio and the time."""
-        if not isinstance(event, Detection):
-            return event
-        latency_s = 0.0
-        if self._clocked:
-            latency_s = time.monotonic() - self._source.captured_at(event.end_sample - 1)
-        span = self._meter.span(event.start_sample, event.end_sample)
-        return msgspec.structs.replace(
-            event,
-            start_sample=span.start_sample,
-            end_sample=span.end_sample,
-            level_dbfs=span.level_dbfs,
-            snr_db=span.snr_db,
-            latency_s=latency_s,
-        )
-
     def _finish(self, finished: bool, events: list[Event]) -> bool:
         """With no sample left: False, and the last decisions, if the source has ended."""
-        if not finished:
-            return True
-        for frontend, tasks in self._lanes:
-            frames = frontend.flush()
-            for task in tasks:
-                last = task.process(frames) + task.flush()
-                events += [self._complete(event) for event in last]
-        return False
+        if finished:
+            self._listener.finish(events)
+        return not finished
 
     def _pass_gap(self, events: list[Event]) -> bool:
         """Go on behind the gap at the read position, if there is one."""
@@ -340,26 +289,6 @@ class Engine:
         self._lose(gap, events)
 
     def _lose(self, gap: Gap, events: list[Event]) -> None:
-        self._reset(gap.start_sample + gap.n_samples)
-        events += self._meter.take_events()
-        events.append(gap)
-
-    def _reset(self, at_sample: int) -> None:
         self._at_start = True
-        self._meter.reset(at_sample)
-        for frontend, tasks in self._lanes:
-            frontend.reset()
-            for task in tasks:
-                task.reset(at_sample)
-
-
-def _lanes(tasks: tuple[Task, ...]) -> list[tuple[Frontend, list[Task]]]:
-    """Group tasks by what they want to hear: one frontend for each distinct spec."""
-    by_spec: dict[FrontendSpec, list[Task]] = {}
-    for task in tasks:
-        if task.spec.sample_rate_hz != SAMPLE_RATE_HZ:
-            raise UsageError(
-                f"model '{task.name}' wants {task.spec.sample_rate_hz} Hz, not {SAMPLE_RATE_HZ} Hz"
-            )
-        by_spec.setdefault(task.spec, []).append(task)
-    return [(Frontend(spec), listeners) for spec, listeners in by_spec.items()]
+        self._listener.restart(gap.start_sample + gap.n_samples, events)
+        events.append(gap)

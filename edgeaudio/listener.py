@@ -1,0 +1,109 @@
+"""What the engine does with a block of samples, without threads or waiting.
+
+The audio path allocates nothing after its warm-up: views of the ring go in, views of each frontend's
+frames come out, and only an event is an object.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from edgeaudio.errors import UsageError
+from edgeaudio.events import Detection, Event
+from edgeaudio.frontend import Frontend, FrontendSpec
+from edgeaudio.level import LevelMeter
+from edgeaudio.tasks.base import Task
+from edgeaudio.types import SAMPLE_RATE_HZ, Samples
+
+__all__ = ["Listener"]
+
+
+class Listener:
+    """A level meter, one frontend for each distinct spec, and the tasks that share them.
+
+    Parameters
+    ----------
+    tasks : tuple of Task
+        What listens.
+    hop_samples : int
+        How many samples come at a time.
+
+    Raises
+    ------
+    UsageError
+        A task wants another sample rate than 16 kHz.
+    """
+
+    def __init__(self, tasks: tuple[Task, ...], hop_samples: int) -> None:
+        self.meter = LevelMeter()
+        self.captured_at: Callable[[int], float] | None = None
+        """Capture time of a sample, in `time.monotonic` seconds; None for no clock and no latencies."""
+        by_spec: dict[FrontendSpec, list[Task]] = {}
+        for task in tasks:
+            rate_hz = task.spec.sample_rate_hz
+            if rate_hz != SAMPLE_RATE_HZ:
+                raise UsageError(f"model '{task.name}' wants {rate_hz} Hz, not {SAMPLE_RATE_HZ} Hz")
+            by_spec.setdefault(task.spec, []).append(task)
+        self._lanes = [(Frontend(spec), listeners) for spec, listeners in by_spec.items()]
+        # The first frame needs more than its hop. Heard at once, this surplus makes every later
+        # block yield whole model steps, and no frame waits for the next block.
+        surplus = max(frontend.window_samples - frontend.hop_samples for frontend, _ in self._lanes)
+        self.hop_samples = hop_samples
+        self.first_samples = hop_samples + surplus
+
+    def warm_up(self) -> None:
+        """Hear a block of zeros and forget it, so that nothing compiles while audio waits."""
+        zeros = np.zeros(self.first_samples, np.float32)
+        zeros.flags.writeable = False  # compiled code is specific to read-only views, as rings lend them
+        self.hear(zeros, [])
+        self.meter = LevelMeter()
+        self.restart(0, [])
+
+    def hear(self, block: Samples, events: list[Event]) -> None:
+        """Give a block ``[n]`` to everything that listens, and append what it noticed to `events`."""
+        samples = self.meter.process(block)
+        events += self.meter.take_events()
+        for frontend, tasks in self._lanes:
+            frames = frontend.process(samples)
+            if len(frames):
+                for task in tasks:
+                    for event in task.process(frames):
+                        events.append(self._complete(event))
+
+    def finish(self, events: list[Event]) -> None:
+        """Append what the tasks decide now that the stream has ended."""
+        for frontend, tasks in self._lanes:
+            frames = frontend.flush()
+            for task in tasks:
+                last = task.process(frames) + task.flush()
+                events += [self._complete(event) for event in last]
+
+    def restart(self, at_sample: int, events: list[Event]) -> None:
+        """Forget what was heard: the next sample is `at_sample`, and what lay before it is lost."""
+        self.meter.reset(at_sample)
+        events += self.meter.take_events()
+        for frontend, tasks in self._lanes:
+            frontend.reset()
+            for task in tasks:
+                task.reset(at_sample)
+
+    def _complete(self, event: Event) -> Event:
+        """Add to a detection what no task knows: the audio and the time."""
+        if not isinstance(event, Detection):
+            return event
+        latency_s = 0.0
+        if self.captured_at is not None:
+            latency_s = time.monotonic() - self.captured_at(event.end_sample - 1)
+        span = self.meter.span(event.start_sample, event.end_sample)
+        return msgspec.structs.replace(
+            event,
+            start_sample=span.start_sample,
+            end_sample=span.end_sample,
+            level_dbfs=span.level_dbfs,
+            snr_db=span.snr_db,
+            latency_s=latency_s,
+        )
