@@ -15,8 +15,7 @@ samples are pulled (files, pipes); never two threads at once.
 
 All state lies in one int64 array, so that one address is all that native code needs::
 
-    word 0..15   header of the ring            (see the names below)
-    word 16..31  free for the producer's own counters
+    word 0..15   indices and counters          (see the names below)
     then         log of up to 64 gaps          3 words each: place, length, cause
     then         2 × capacity float32          every sample is stored twice, capacity apart,
                                                so that every view of the ring is contiguous
@@ -46,10 +45,7 @@ PENDING, PENDING_CAUSE, PENDING_SAMPLES = 7, 8, 9
 LOST, LOST_READ = 10, 11
 """Samples lost so far, as the producer knows it and as far as the consumer has come."""
 
-PRODUCER = 16
-"""First of the words that belong to the producer."""
-
-_LOG = 32
+_LOG = 16
 _LOG_ENTRIES = 64
 _DATA = _LOG + 3 * _LOG_ENTRIES
 
@@ -285,6 +281,11 @@ class RingBuffer:
         if not 0 <= n <= available:
             raise ValueError(f"cannot advance by {n} samples at {self.position}: {available} are available")
         give_back(self.memory, n)
+
+    @property
+    def cut_short(self) -> bool:
+        """A gap follows the available samples: waiting does not make more of them readable."""
+        return bool(self.memory[GAPS_READ] < self.memory[GAPS_WRITTEN])
 
     def take_gap(self) -> Gap | None:
         """Pass the gap that lies exactly at ``position``, if there is one."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from edgeaudio.sources.array import ArraySource
 from edgeaudio.sources.base import Source
+from edgeaudio.sources.devices import DeviceInfo, list_devices
 from edgeaudio.sources.file import FileSource
+from edgeaudio.sources.microphone import Microphone
 from edgeaudio.sources.stdin import StdinSource
 
-__all__ = ["ArraySource", "FileSource", "Source", "StdinSource"]
+__all__ = ["ArraySource", "DeviceInfo", "FileSource", "Microphone", "Source", "StdinSource", "list_devices"]

@@ -1,0 +1,151 @@
+"""Which microphones there are, and which one is meant."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from edgeaudio.errors import DeviceError, MissingDependencyError
+
+__all__ = ["DeviceInfo", "Pin", "find_device", "list_devices", "sounddevice"]
+
+
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that can record."""
+
+    index: int
+    name: str
+    host_api: str
+    channels: int
+    """Most channels it records."""
+    default_rate_hz: float
+    is_default: bool
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.name} ({self.host_api})"
+
+
+def sounddevice() -> Any:
+    """The sounddevice module.
+
+    Raises
+    ------
+    MissingDependencyError
+        It or the PortAudio library is not installed.
+    """
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise MissingDependencyError(
+            "microphones need the package sounddevice", hint="pip install 'edgeaudio[mic]'"
+        ) from error
+    except OSError as error:
+        raise MissingDependencyError(
+            f"microphones need the PortAudio library: {error}", hint="sudo apt-get install libportaudio2"
+        ) from error
+    return sounddevice
+
+
+def list_devices() -> list[DeviceInfo]:
+    """Every device that can record, in PortAudio's order.
+
+    Raises
+    ------
+    MissingDependencyError
+        sounddevice or the PortAudio library is not installed.
+    """
+    sd = sounddevice()
+    apis = [api["name"] for api in sd.query_hostapis()]
+    default = sd.default.device[0]
+    return [
+        DeviceInfo(
+            index=device["index"],
+            name=device["name"],
+            host_api=apis[device["hostapi"]],
+            channels=device["max_input_channels"],
+            default_rate_hz=device["default_samplerate"],
+            is_default=device["index"] == default,
+        )
+        for device in sd.query_devices()
+        if device["max_input_channels"] > 0
+    ]
+
+
+def find_device(wanted: int | str | None, devices: list[DeviceInfo]) -> DeviceInfo:
+    """The device with this index or with this part of its name; None is the system's default.
+
+    A name that is matched in full goes before names of which it is a part. Case does not matter.
+
+    Raises
+    ------
+    DeviceError
+        None matches, or several do.
+    """
+    if not devices:
+        raise DeviceError(
+            "there is no microphone on this machine",
+            hint="Plug one in, or give a file or - for raw audio; `edgeaudio devices` lists what is found.",
+        )
+    if wanted is None:
+        matches = [device for device in devices if device.is_default]
+        meaning = "no default microphone is set"
+    elif isinstance(wanted, int) or wanted.isdecimal():
+        matches = [device for device in devices if device.index == int(wanted)]
+        meaning = f"there is no microphone with index {wanted}"
+    else:
+        part = wanted.casefold()
+        matches = [device for device in devices if part in device.name.casefold()]
+        matches = [device for device in matches if part == device.name.casefold()] or matches
+        meaning = f"no microphone's name contains {wanted!r}"
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise DeviceError(
+            f"{wanted!r} fits {len(matches)} microphones: {_listed(matches)}",
+            hint="Give more of the name, or the index.",
+        )
+    raise DeviceError(f"{meaning}; there is {_listed(devices)}", hint="`edgeaudio devices` shows them.")
+
+
+def _listed(devices: list[DeviceInfo]) -> str:
+    return ", ".join(str(device) for device in devices)
+
+
+class Pin:
+    """A device remembered by its name, to find the same one again after it was away.
+
+    ALSA ends names with the card's number, ``(hw:1,0)``, which may change when a device is
+    plugged in again. The number is therefore ignored, unless two devices differ in nothing else.
+    """
+
+    def __init__(self, device: DeviceInfo, devices: list[DeviceInfo]) -> None:
+        self.name = device.name
+        self._host_api = device.host_api
+        self._alone = sum(self._alike(other) for other in devices) == 1
+
+    def _alike(self, other: DeviceInfo) -> bool:
+        return other.host_api == self._host_api and _stable(other.name) == _stable(self.name)
+
+    def find(self, devices: list[DeviceInfo]) -> DeviceInfo:
+        """The same device in a fresh list.
+
+        Raises
+        ------
+        DeviceError
+            It is not there.
+        """
+        alike = [device for device in devices if self._alike(device)]
+        for device in alike:
+            if device.name == self.name:
+                return device
+        if self._alone and len(alike) == 1:
+            return alike[0]
+        raise DeviceError(
+            f"the microphone {self.name!r} is not there", hint="`edgeaudio devices` lists them."
+        )
+
+
+def _stable(name: str) -> str:
+    return re.sub(r" \(hw:\d+,\d+\)$", "", name)
