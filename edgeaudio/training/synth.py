@@ -9,23 +9,23 @@ the coarticulation of running speech.
 
 from __future__ import annotations
 
-import csv
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from edgeaudio.errors import EdgeAudioError, MissingDependencyError, OutputError, UsageError
-from edgeaudio.training.speech_engines import ENGINES, Engine, Spoken, Utterance
+from edgeaudio.training.voices import ENGINES, Engine, Spoken, Utterance
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
 __all__ = ["COLUMNS", "HELD_OUT", "engine_report", "synthesise"]
 
 MAX_CHARACTERS = 200
-ATTEMPTS = 6
+ATTEMPTS = 8
 
 COLUMNS = ("path", "seconds", "speaker", "split", "label", "text", "source", "licence", "start", "end")
 """Those of a corpus of recordings, then where in the clip the phrase begins and ends, in seconds."""
@@ -41,13 +41,17 @@ CARRIERS = (
     ("the word is", ""), ("he told me", "twice"), ("and", "one more time"), ("", "if you can"),
     ("well", "is what I mean"), ("could you", "for me"), ("it was", "after all"), ("maybe", "or not"),
 )  # fmt: skip
-CARRIER_SHARE = 0.5
+CARRIER_SHARE = 0.4
 CARRIER_MAX_WORDS = 3
 
 # Adults' vocal tracts differ by about 15 % around their mean, children's are up to 30 % shorter.
 WARP = (0.85, 1.25)
 # People say single words slowly: 0.5 s where an engine in mid-sentence takes 0.25 s.
-RATE = (0.5, 1.25)
+RATE = (0.5, 1.15)
+# Engines swallow function words: an "on" of 0.1 s is no spoken command. Such a clip is asked for
+# again, each time more slowly.
+SHORTEST_S = 0.22
+SLOWER = 0.8
 PITCH = (0.8, 1.25)
 PITCH_PER_WARP = 2.5
 """A short tract comes with a high voice: pitch grows as this power of the warp (1.2 → 1.6)."""
@@ -56,6 +60,10 @@ RANGE = (0.4, 1.6)
 MARGIN_S = (0.03, 0.06)
 SILENCE_DB = -45.0
 PEAK = 0.5
+
+
+_Clip: TypeAlias = tuple[Samples, int, int]
+"""Samples at 16 kHz, and where among them the phrase begins and ends."""
 
 
 @dataclass(frozen=True)
@@ -132,24 +140,22 @@ def synthesise(
     chosen = _installed(engines)
     counts = {p: per_phrase if isinstance(per_phrase, int) else per_phrase[p] for p in phrases}
     todo = [(phrase, number) for phrase in phrases for number in range(counts[phrase])]
-    folder = Path(out_dir)
-    rows: list[tuple[str, ...]] = []
+    total, folder, rows = len(todo), Path(out_dir), []
     try:
         for phrase in phrases:
             (folder / _slug(phrase)).mkdir(parents=True, exist_ok=True)
         for attempt in range(ATTEMPTS):
-            plans = [_plan(p, n, attempt, chosen, seed, carriers and attempt < ATTEMPTS - 1) for p, n in todo]
+            # The last attempt is the phrase alone: no neighbour can swallow it.
+            framed = carriers and attempt < ATTEMPTS - 1
+            plans = [_plan(p, n, attempt, engines=chosen, seed=seed, carriers=framed) for p, n in todo]
             todo = []
-            for engine in chosen:
-                own = [plan for plan in plans if plan.engine is engine]
-                for plan, spoken in zip(own, engine.say([plan.utterance for plan in own]), strict=True):
-                    clip = None if spoken is None else cut(spoken, plan.warp, plan.margins_s)
-                    if clip is None:
-                        todo.append((plan.phrase, plan.number))
-                        continue
-                    rows.append(_write(folder, plan, clip, held_out))
-                    if progress is not None:
-                        progress(len(rows), sum(counts.values()))
+            for plan, clip in _speak(plans, chosen):
+                if clip is None:
+                    todo.append((plan.phrase, plan.number))
+                    continue
+                rows.append(_write(folder, plan, clip, held_out))
+                if progress is not None:
+                    progress(len(rows), total)
         if todo:
             raise EdgeAudioError(
                 f"No speech came back for '{todo[0][0]}' after {ATTEMPTS} attempts "
@@ -157,21 +163,27 @@ def synthesise(
                 hint="Try another spelling or another engine.",
             )
         manifest = folder / "manifest.tsv"
-        with manifest.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(sorted(rows))
+        lines = ["\t".join(row) for row in (COLUMNS, *sorted(rows))]
+        manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(f"Cannot write synthetic speech to {folder}: {error}.") from error
     return manifest
 
 
-def cut(spoken: Spoken, warp: float, margins_s: tuple[float, float]) -> tuple[Samples, int, int] | None:
+def _speak(plans: list[_Plan], engines: list[Engine]) -> Iterator[tuple[_Plan, _Clip | None]]:
+    """Let each engine say its share in one go."""
+    for engine in engines:
+        own = [plan for plan in plans if plan.engine is engine]
+        for plan, spoken in zip(own, engine.say([plan.utterance for plan in own]), strict=True):
+            yield plan, None if spoken is None else cut(spoken, plan.warp, plan.margins_s)
+
+
+def cut(spoken: Spoken, warp: float, margins_s: tuple[float, float]) -> _Clip | None:
     """The phrase at 16 kHz with its margins, and where in it the phrase begins and ends.
 
     Playing the audio ``warp`` times faster moves its formants up by that factor. The margins hold
     the neighbouring speech, fading out, or silence where there is none. None if the phrase is
-    silent.
+    silent or too short for anyone to say.
     """
     import soxr
 
@@ -182,6 +194,8 @@ def cut(spoken: Spoken, warp: float, margins_s: tuple[float, float]) -> tuple[Sa
     before, after = (round(margin * SAMPLE_RATE_HZ) for margin in margins_s)
     speech = soxr.resample(spoken.samples, spoken.sample_rate_hz * warp, SAMPLE_RATE_HZ)
     start, end = round(edges[0] * scale), min(round(edges[1] * scale), speech.size)
+    if end - start < SHORTEST_S * SAMPLE_RATE_HZ:
+        return None
     clip = np.zeros(before + end - start + after, np.float32)
     head, tail = min(before, start), min(after, speech.size - end)
     clip[before - head : before + end - start + tail] = speech[start - head : end + tail]
@@ -205,7 +219,9 @@ def _active(spoken: Spoken) -> tuple[int, int] | None:
     return spoken.start + int(loud[0]) * frame, spoken.start + (int(loud[-1]) + 1) * frame
 
 
-def _plan(phrase: str, number: int, attempt: int, engines: list[Engine], seed: int, carriers: bool) -> _Plan:
+def _plan(
+    phrase: str, number: int, attempt: int, *, engines: list[Engine], seed: int, carriers: bool
+) -> _Plan:
     """Draw everything about one clip from a generator of its own."""
     rng = np.random.default_rng([seed, zlib.crc32(phrase.encode()), number, attempt])
     engine = engines[int(rng.integers(len(engines)))]
@@ -218,13 +234,12 @@ def _plan(phrase: str, number: int, attempt: int, engines: list[Engine], seed: i
     )
     pitch *= warp**PITCH_PER_WARP
     margins = rng.uniform(*MARGIN_S, size=2)
+    rate *= SLOWER**attempt
     utterance = Utterance(phrase, voice, before, after, rate=rate / warp, pitch=pitch / warp, range=swing)
     return _Plan(phrase, number, engine, utterance, warp, (float(margins[0]), float(margins[1])))
 
 
-def _write(
-    folder: Path, plan: _Plan, clip: tuple[Samples, int, int], held_out: Sequence[str]
-) -> tuple[str, ...]:
+def _write(folder: Path, plan: _Plan, clip: _Clip, held_out: Sequence[str]) -> tuple[str, ...]:
     import soundfile
 
     samples, start, end = clip

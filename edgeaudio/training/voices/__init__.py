@@ -1,0 +1,17 @@
+"""Small adapters for the free speech synthesisers that training words are made with.
+
+An engine is asked for many :class:`Utterance` at once, because starting one costs more than
+speaking, and answers with :class:`Spoken` audio at its own rate, in which the samples of the
+wanted phrase are marked. Text reaches the engines as a function argument, an argument list or a
+generated file, never through a shell.
+"""
+
+from edgeaudio.training.voices.engine import Engine, Spoken, Utterance
+from edgeaudio.training.voices.espeak import Espeak
+from edgeaudio.training.voices.festival import Festival
+from edgeaudio.training.voices.flite import Flite
+
+__all__ = ["ENGINES", "Engine", "Espeak", "Festival", "Flite", "Spoken", "Utterance"]
+
+ENGINES: tuple[Engine, ...] = (Espeak(), Flite(), Festival())
+"""Every engine that edgeaudio can drive, installed or not."""

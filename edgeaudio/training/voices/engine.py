@@ -1,0 +1,86 @@
+"""What is asked of a speech synthesiser, and what it answers."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgeaudio.errors import MissingDependencyError
+from edgeaudio.types import Samples
+
+__all__ = ["Engine", "Spoken", "Utterance"]
+
+TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One request: ``phrase`` spoken between the carrier words ``before`` and ``after``.
+
+    ``rate`` and ``pitch`` multiply the voice's own speed and mean fundamental frequency,
+    ``range`` multiplies the swing of its intonation. What a voice cannot vary it ignores.
+    """
+
+    phrase: str
+    voice: str
+    before: str = ""
+    after: str = ""
+    rate: float = 1.0
+    pitch: float = 1.0
+    range: float = 1.0
+
+    @property
+    def text(self) -> str:
+        """The whole sentence as the engine gets it."""
+        return " ".join(part for part in (self.before, self.phrase, self.after) if part)
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """First token of the phrase in ``text``, and the one after its last."""
+        first = len(self.before.split())
+        return first, first + len(self.phrase.split())
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Mono float32 audio at ``sample_rate_hz``; the phrase lies in ``samples[start:end]``."""
+
+    samples: Samples
+    sample_rate_hz: int
+    start: int
+    end: int
+
+
+class Engine(Protocol):
+    """What :func:`edgeaudio.training.synth.synthesise` needs of a synthesiser."""
+
+    name: str
+    install: str
+    """Command that installs the engine on Debian and Ubuntu."""
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """Voices found on this machine; none if the engine is not installed."""
+
+    def say(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
+        """Speak in the order asked; None where the engine failed or could not tell the word's place."""
+
+
+def missing(engine: Engine) -> MissingDependencyError:
+    return MissingDependencyError(f"The speech engine {engine.name} is not installed.", hint=engine.install)
+
+
+def output(arguments: list[str]) -> str:
+    """Standard output of a command; what it failed to make shows in the files it did not write."""
+    result = subprocess.run(arguments, capture_output=True, timeout=TIMEOUT_S, check=False)
+    return result.stdout.decode("utf-8", "replace")
+
+
+def read(path: Path) -> tuple[Samples, int]:
+    import soundfile
+
+    samples, rate = soundfile.read(path, dtype="float32")
+    return samples, rate
