@@ -10,7 +10,16 @@ import numpy as np
 from edgeaudio.errors import ModelError
 from edgeaudio.types import Frames
 
-__all__ = ["GraphSource", "Runtime", "Signature", "StateSpec", "StreamingGraph", "check_tensors", "stream"]
+__all__ = [
+    "GraphSource",
+    "Runtime",
+    "Signature",
+    "StateSpec",
+    "StreamingGraph",
+    "TensorFacts",
+    "check_tensors",
+    "stream",
+]
 
 Runtime: TypeAlias = Literal["onnx", "litert"]
 """The runtimes that can be asked for: onnxruntime and LiteRT."""
@@ -33,6 +42,10 @@ class Signature:
     n_out: int
     n_labels: int
     states: tuple[StateSpec, ...]
+
+
+TensorFacts: TypeAlias = tuple[tuple[int, ...], str]
+"""Shape and dtype of a tensor."""
 
 
 class GraphSource(Protocol):
@@ -92,8 +105,8 @@ class StreamingGraph(Protocol):
 def check_tensors(
     model: str,
     signature: Signature,
-    inputs: dict[str, tuple[tuple[int, ...], str]],
-    outputs: dict[str, tuple[tuple[int, ...], str]],
+    inputs: dict[str, TensorFacts],
+    outputs: dict[str, TensorFacts],
 ) -> None:
     """Check a graph's tensors, name → (shape, dtype), against what the manifest says.
 
@@ -103,14 +116,14 @@ def check_tensors(
         Naming the first tensor that is missing, unexpected or of another shape or dtype.
     """
     states = [state.name for state in signature.states]
-    frames = ((1, signature.step_frames, signature.n_bands), "float32")
-    logits = ((1, signature.n_out, signature.n_labels), "float32")
+    frames: TensorFacts = ((1, signature.step_frames, signature.n_bands), "float32")
+    logits: TensorFacts = ((1, signature.n_out, signature.n_labels), "float32")
     _check_names(model, "input", {"frames", *states}, set(inputs))
     _check_names(model, "output", {"logits", *(f"next_{name}" for name in states)}, set(outputs))
     wanted = [("frames", inputs["frames"], frames), ("logits", outputs["logits"], logits)]
     for name in states:
         shape, dtype = inputs[name]
-        if dtype not in {"int8", "float32"} or not all(isinstance(n, int) and n > 0 for n in shape):
+        if dtype not in {"int8", "uint8", "float32"} or not all(isinstance(n, int) and n > 0 for n in shape):
             raise ModelError(f"model '{model}': graph input {name} is {dtype} {list(shape)}, not a state")
         wanted.append((f"next_{name}", outputs[f"next_{name}"], inputs[name]))
     for name, found, expected in wanted:

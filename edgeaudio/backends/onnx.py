@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeaudio.backends.base import GraphSource, Signature, check_tensors
+from edgeaudio.backends.base import GraphSource, Signature, TensorFacts, check_tensors
 from edgeaudio.errors import BackendError, ModelError
 from edgeaudio.types import Frames
 
 __all__ = ["OnnxGraph"]
 
-_DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8"}
+_DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
 
 
 class OnnxGraph:
@@ -43,13 +43,14 @@ class OnnxGraph:
         self._bind(inputs)
         self.reset()
 
-    def _bind(self, inputs: dict[str, tuple[tuple[int, ...], str]]) -> None:
+    def _bind(self, inputs: dict[str, TensorFacts]) -> None:
         import onnxruntime as ort
 
         signature = self.signature
         frames = np.zeros((1, signature.step_frames, signature.n_bands), np.float32)
         logits = np.zeros((1, signature.n_out, signature.n_labels), np.float32)
-        self._frames, self._logits = frames[0], logits[0]
+        self._frames: Frames = frames[0]
+        self._logits: Frames = logits[0]
         self._states = [
             {spec.name: np.zeros(*inputs[spec.name]) for spec in signature.states} for _ in range(2)
         ]

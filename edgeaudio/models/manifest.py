@@ -33,7 +33,6 @@ FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_leng
 Probability = Annotated[float, Meta(gt=0.0, lt=1.0)]
 Milliseconds = Annotated[float, Meta(ge=0.0, le=60_000.0)]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
-Int8 = Annotated[int, Meta(ge=-128, le=127)]
 
 
 class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,10 +54,13 @@ class Graphs(_Strict, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class StateFill(_Strict, frozen=True, kw_only=True):
-    """What a state tensor holds after a reset: the quantized value of "nothing heard"."""
+    """What a state tensor holds after a reset: the quantized value of "nothing heard".
 
-    onnx: Int8
-    tflite: Int8
+    The ONNX graph counts in uint8, the TFLite graph in int8.
+    """
+
+    onnx: Annotated[int, Meta(ge=0, le=255)]
+    tflite: Annotated[int, Meta(ge=-128, le=127)]
 
 
 class StateTensor(_Strict, frozen=True, kw_only=True):

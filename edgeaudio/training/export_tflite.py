@@ -245,7 +245,7 @@ def _aligned_buffer(schema: Any, data: NDArray[Any]) -> Any:
     The generated ``BufferT`` ignores the schema's ``force_align``, and a kernel may load vectors.
     """
 
-    class Buffer(schema.BufferT):  # type: ignore[misc]
+    class Buffer(schema.BufferT):
         def Pack(self, builder: Any) -> Any:  # noqa: N802 - the generated code's name
             content = data.astype(data.dtype.newbyteorder("<")).tobytes()
             builder.StartVector(1, len(content), 16)

@@ -17,7 +17,7 @@ __all__ = ["load_graph", "save_graph"]
 def save_graph(path: Path, graph: Graph) -> None:
     """Write ``graph`` to ``path``: its structure as JSON, its weights as arrays beside it."""
     nodes: list[dict[str, Any]] = []
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    arrays: dict[str, Any] = {}
     for node in graph.nodes:
         if isinstance(node, Add):
             nodes.append({"add": list(node.sources), "output": node.output, "relu": node.relu})

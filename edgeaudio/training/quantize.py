@@ -41,6 +41,11 @@ _SHRINK = np.linspace(0.25, 1.0, 61)
 """Parts of the full range that are tried as clipping limits."""
 
 
+def _to_int8(x: Array) -> Int8s:
+    clipped: Int8s = np.clip(x, -128, 127).astype(np.int8)
+    return clipped
+
+
 @dataclass(frozen=True)
 class Scale:
     """``real = scale * (q - zero_point)`` with int8 q; ``scale`` is exactly a float32.
@@ -55,12 +60,14 @@ class Scale:
 
     def quantize(self, x: Array) -> Int8s:
         """Nearest representable values, ties to even as in ONNX QuantizeLinear."""
-        q = np.rint(np.asarray(x, np.float32) / np.float32(self.scale)) + self.zero_point
-        return np.clip(q, -128, 127).astype(np.int8)
+        return _to_int8(np.rint(np.asarray(x, np.float32) / np.float32(self.scale)) + self.zero_point)
 
     def dequantize(self, q: Int8s) -> NDArray[np.float32]:
         """Real values as float32."""
-        return (q.astype(np.float32) - np.float32(self.zero_point)) * np.float32(self.scale)
+        real: NDArray[np.float32] = (q.astype(np.float32) - np.float32(self.zero_point)) * np.float32(
+            self.scale
+        )
+        return real
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,8 @@ def _accumulate(quantized: QuantizedGraph, node: Conv, conv: QuantizedConv, q: I
     # Integers below 2**53 are exact in float64, and only floats have a fast matrix product.
     x = q.astype(np.float64) - scale.zero_point
     acc = _convolve(x, node, conv.weight.astype(np.float64), scale.rest - scale.zero_point)
-    return acc.astype(np.int64) + conv.bias
+    total: NDArray[np.int64] = acc.astype(np.int64) + conv.bias
+    return total
 
 
 def _int8_node(quantized: QuantizedGraph, node: Conv | Add, tensors: dict[str, Int8s]) -> Int8s:
@@ -200,8 +208,7 @@ def _int8_node(quantized: QuantizedGraph, node: Conv | Add, tensors: dict[str, I
         conv = quantized.convs[node.output]
         acc = _accumulate(quantized, node, conv, tensors[node.source])
         factor = np.float32(scales[node.source].scale) * conv.weight_scale / np.float32(out.scale)
-        q = np.rint(acc.astype(np.float32) * factor) + out.zero_point
-        return np.clip(q, -128, 127).astype(np.int8)
+        return _to_int8(np.rint(acc.astype(np.float32) * factor) + out.zero_point)
     first, second = (scales[name].dequantize(tensors[name]) for name in node.sources)
     return out.quantize(first + second)
 
