@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
+_LOG = logging.getLogger(__name__)
 _WAIT_S = 0.1
 """How late the engine's thread notices `Engine.stop` while no audio comes."""
 _JOIN_S = 5.0
@@ -149,10 +151,14 @@ class Engine:
             raise self._failure
 
     def run_until_finished(self) -> list[Event]:
-        """Hear the whole source in this thread and return its events.
+        """Hear the whole source in this thread and return its events; see `replay`."""
+        return list(self.replay())
+
+    def replay(self) -> Iterator[Event]:
+        """Hear the source in this thread, yielding each event before more is heard.
 
         No clock is involved: every run over the same audio gives the same events, byte for byte, and
-        each ``latency_s`` is 0.
+        each ``latency_s`` is 0. No queue either, so that a slow caller loses nothing.
 
         Raises
         ------
@@ -169,12 +175,16 @@ class Engine:
         events: list[Event] = []
         try:
             self._begin()
-            while not self._stopping and self._advance(events):
-                pass
+            going_on = True
+            while going_on and not self._stopping:
+                started_s = time.thread_time()
+                going_on = self._advance(events)
+                self._busy_s += time.thread_time() - started_s
+                self._events += len(events)
+                yield from events
+                events.clear()
         finally:
             self._source.stop()
-        self._events += len(events)
-        return events
 
     def stop(self) -> None:
         """End soon: what was decided is still delivered, then the iteration ends.
@@ -261,6 +271,8 @@ class Engine:
             if self._history is not None:
                 self._history.append(view, ring.position)
             listener.hear(view, events)
+            if not self._processed:
+                _LOG.debug("first frame")
             ring.advance(n)
             self._processed += n
             self._at_start = False
