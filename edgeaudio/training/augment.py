@@ -58,10 +58,10 @@ def speech_power(x: Samples) -> float:
 def mix_noise(x: Samples, noise: Samples, snr_db: float) -> Samples:
     """Add noise of the same length at a signal-to-noise ratio over the speech (−5 … 25 dB)."""
     power = float(np.dot(noise, noise)) / max(noise.size, 1)
-    if power < DIGITAL_SILENCE * 1e-2:
-        return x.copy()
-    factor = np.sqrt(speech_power(x) / power) * 10 ** (-snr_db / 20)
-    return x + noise * np.float32(factor)
+    audible = power > DIGITAL_SILENCE * 1e-2
+    factor = np.sqrt(speech_power(x) / power) * 10 ** (-snr_db / 20) if audible else 0.0
+    mixed: Samples = x + noise * np.float32(factor)
+    return mixed
 
 
 def prepare_room(rir: Samples) -> Samples:
@@ -99,7 +99,8 @@ def add_room(x: Samples, room: Samples, wet: float = 1.0) -> Samples:
 
 def gain(x: Samples, gain_db: float) -> Samples:
     """Change the level (−40 … +20 dB)."""
-    return x * np.float32(10 ** (gain_db / 20))
+    changed: Samples = x * np.float32(10 ** (gain_db / 20))
+    return changed
 
 
 def clip(x: Samples, excess_db: float) -> Samples:
@@ -128,7 +129,8 @@ def shift(x: Samples, n_samples: int) -> Samples:
 
 def quantise(x: Samples) -> Samples:
     """Round to 16 bits and cut at full scale, as a converter does."""
-    return np.clip(np.rint(x * np.float32(32768)), -32768, 32767) * np.float32(1 / 32768)
+    steps: Samples = np.clip(np.rint(x * np.float32(32768)), -32768, 32767) * np.float32(1 / 32768)
+    return steps
 
 
 def coloured_noise(rng: np.random.Generator, n_samples: int, exponent: float) -> Samples:
@@ -217,9 +219,9 @@ class Augmenter:
     def __call__(self, x: Samples, rng: np.random.Generator, *, anchor: int | None = None) -> Samples:
         """Augment ``x`` (``[n] float32``); the sample ``anchor`` keeps its time, see :func:`warp`."""
         s, strength = self.settings, self.strength
-        y = np.asarray(x, np.float32)
+        y: Samples = np.array(x, np.float32)
         if strength == 0.0 or y.size == 0:
-            return y.copy()
+            return y
         # Every decision is drawn, used or not: clips stay comparable when one setting changes.
         use = rng.random(6) < strength * np.array(
             [s.warp_share, s.room_share, s.noise_share, s.colour_share, s.band_share, s.clip_share]

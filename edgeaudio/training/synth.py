@@ -136,13 +136,12 @@ def synthesise(
     OutputError
         The folder cannot be written.
     """
-    phrases = [_checked(phrase) for phrase in dict.fromkeys(phrases)]
+    counts = {_checked(p): per_phrase if isinstance(per_phrase, int) else per_phrase[p] for p in phrases}
     chosen = _installed(engines)
-    counts = {p: per_phrase if isinstance(per_phrase, int) else per_phrase[p] for p in phrases}
-    todo = [(phrase, number) for phrase in phrases for number in range(counts[phrase])]
+    todo = [(phrase, number) for phrase, count in counts.items() for number in range(count)]
     total, folder, rows = len(todo), Path(out_dir), []
     try:
-        for phrase in phrases:
+        for phrase in counts:
             (folder / _slug(phrase)).mkdir(parents=True, exist_ok=True)
         for attempt in range(ATTEMPTS):
             # The last attempt is the phrase alone: no neighbour can swallow it.
@@ -249,8 +248,8 @@ def _write(folder: Path, plan: _Plan, clip: _Clip, held_out: Sequence[str]) -> t
     except soundfile.LibsndfileError as error:
         raise OutputError(f"Cannot write {folder / path}: {error}.") from error
     split = "held_out" if f"{plan.engine.name}/{plan.utterance.voice}" in held_out else "train"
-    times = (f"{n / SAMPLE_RATE_HZ:.4f}" for n in (samples.size, start, end))
-    seconds, start_s, end_s = times
+    # Six digits are a sixtieth of a sample.
+    seconds, start_s, end_s = (f"{n / SAMPLE_RATE_HZ:.6f}" for n in (samples.size, start, end))
     text = plan.utterance.text
     return (path, seconds, plan.speaker, split, plan.phrase, text, plan.engine.name, LICENCE, start_s, end_s)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edgeaudio.errors import MissingDependencyError
+from edgeaudio.errors import EdgeAudioError, MissingDependencyError
 from edgeaudio.types import Samples
 
 __all__ = ["Engine", "Spoken", "Utterance"]
 
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,10 @@ def missing(engine: Engine) -> MissingDependencyError:
 
 def output(arguments: list[str]) -> str:
     """Standard output of a command; what it failed to make shows in the files it did not write."""
-    result = subprocess.run(arguments, capture_output=True, timeout=TIMEOUT_S, check=False)
+    try:
+        result = subprocess.run(arguments, capture_output=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise EdgeAudioError(f"The speech engine {arguments[0]} gave no answer in {TIMEOUT_S} s.") from error
     return result.stdout.decode("utf-8", "replace")
 
 
