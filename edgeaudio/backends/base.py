@@ -30,7 +30,7 @@ class StateSpec:
     """One state tensor: input ``name``, output ``next_<name>``; a reset fills it with ``fill``."""
 
     name: str
-    fill: int
+    fill: float
 
 
 @dataclass(frozen=True)
