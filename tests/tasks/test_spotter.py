@@ -20,7 +20,7 @@ RULES = Decision(threshold=0.6, smoothing_ms=80.0, refractory_ms=200.0, silent_l
 
 
 class Integrator:
-    """A network with a memory: each logit is a leaky sum of some bands, so every frame and its order count."""
+    """A network with a memory: logits are leaky sums, so every frame and its order count."""
 
     runtime = "scripted"
     signature = Signature(step_frames=8, n_bands=40, n_out=2, n_labels=3, states=())
