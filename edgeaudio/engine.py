@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -154,11 +154,16 @@ class Engine:
         """Hear the whole source in this thread and return its events; see `replay`."""
         return list(self.replay())
 
-    def replay(self) -> Iterator[Event]:
+    def replay(self, *, clocked: bool = False) -> Generator[Event, None, None]:
         """Hear the source in this thread, yielding each event before more is heard.
 
-        No clock is involved: every run over the same audio gives the same events, byte for byte, and
-        each ``latency_s`` is 0. No queue either, so that a slow caller loses nothing.
+        There is no queue, so that a slow caller loses nothing. No clock is involved: every run over the
+        same audio gives the same events, byte for byte, and each ``latency_s`` is 0.
+
+        Parameters
+        ----------
+        clocked : bool
+            Measure ``latency_s`` after all: for a pipe, which may have a recorder at its other end.
 
         Raises
         ------
@@ -175,6 +180,8 @@ class Engine:
         events: list[Event] = []
         try:
             self._begin()
+            if clocked:
+                self._listener.captured_at = self._source.captured_at
             going_on = True
             while going_on and not self._stopping:
                 started_s = time.thread_time()

@@ -16,14 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO, TextIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TextIO, TypeVar
 
 import click
 
 __all__ = [
-    "Probability",
-    "Seconds",
-    "Size",
     "StopSignals",
     "Ticker",
     "debugging",
@@ -32,66 +29,66 @@ __all__ = [
     "log_to",
     "print_json",
     "print_table",
+    "probability",
     "process_age_s",
     "reader_has_gone",
+    "seconds",
+    "size",
     "stdout_bytes",
 ]
 
 _ROOT = logging.getLogger("edgeaudio")
 _LEVELS = ("debug", "info", "warning", "error")
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+class SupportsWrite(Protocol):
+    """Where log records can go."""
+
+    def write(self, text: str, /) -> int:
+        """Take text."""
+
+    def flush(self) -> None:
+        """Pass it on."""
+
+
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
 
 
-class Probability(click.ParamType):
-    """A number between 0 and 1, both excluded."""
+def probability(text: str | float) -> float:
+    """Read a number between 0 and 1, both excluded, as an option's type."""
+    number = _number(text)
+    # Written so that NaN fails too.
+    if not 0.0 < number < 1.0:
+        raise click.BadParameter(f"{text} is not between 0 and 1: a threshold is a probability.")
+    return number
 
-    name = "number"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Check the number."""
-        try:
-            number = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is no number.", param, ctx)
-        # Written so that NaN fails too.
-        if not 0.0 < number < 1.0:
-            self.fail(f"{value} is not between 0 and 1: a threshold is a probability.", param, ctx)
+def seconds(least: float, most: float) -> Callable[[str | float], float]:
+    """Make an option's type for seconds within bounds."""
+
+    def read(text: str | float) -> float:
+        number = _number(text)
+        if not least <= number <= most:
+            raise click.BadParameter(f"{text} s is not between {least:g} and {most:g} s.")
         return number
 
-
-class Seconds(click.ParamType):
-    """A number of seconds within bounds."""
-
-    name = "seconds"
-
-    def __init__(self, least: float, most: float) -> None:
-        self._least, self._most = least, most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Check the number."""
-        try:
-            number = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is no number of seconds.", param, ctx)
-        if not self._least <= number <= self._most:
-            self.fail(f"{value} s is not between {self._least:g} and {self._most:g} s.", param, ctx)
-        return number
+    return read
 
 
-class Size(click.ParamType):
-    """A number of bytes such as ``100MB``."""
+def size(text: str) -> int:
+    """Read a number of bytes such as ``100MB``, as an option's type."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in _UNITS:
+        raise click.BadParameter(f"{text!r} is no size: write for example 100MB, 1.5GB or 500KiB.")
+    return int(float(match[1]) * _UNITS[match[2]])
 
-    name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse number and unit."""
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", value.strip().lower())
-        if match is None or match[2] not in _UNITS:
-            self.fail(f"{value!r} is no size: write for example 100MB, 1.5GB or 500KiB.", param, ctx)
-        return int(float(match[1]) * _UNITS[match[2]])
+def _number(text: str | float) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no number.") from None
 
 
 def json_option(help_text: str) -> Callable[[_COMMAND], _COMMAND]:
@@ -116,12 +113,22 @@ def log_level_option(command: _COMMAND) -> _COMMAND:
 class _StderrHandler(logging.StreamHandler[TextIO]):
     """Follows ``sys.stderr``, or writes where `log_to` says."""
 
-    target: TextIO | None = None
+    target: SupportsWrite | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = self.target or sys.stderr
-        if self.stream is not None:
+        stream: Any = self.target or sys.stderr
+        if stream is not None:
+            self.stream = stream
             super().emit(record)
+
+
+class _AgeFormatter(logging.Formatter):
+    """Begins with the age of the process, so that the time to the first frame can be read off."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        age_s = process_age_s()
+        age = "" if age_s is None else f" after {age_s:.2f} s"
+        return f"{record.levelname} {record.name}: {record.getMessage()}{age}"
 
 
 _HANDLER = _StderrHandler()
@@ -129,14 +136,14 @@ _HANDLER = _StderrHandler()
 
 def _start_logging(level: str) -> None:
     logging.raiseExceptions = False  # a log line that cannot be written is no reason to print a traceback
-    timed = "%(relativeCreated)7.0f ms  %(name)s  " if level == "debug" else "edgeaudio: "
-    _HANDLER.setFormatter(logging.Formatter(f"{timed}%(levelname)s: %(message)s"))
+    plain = logging.Formatter("edgeaudio: %(levelname)s: %(message)s")
+    _HANDLER.setFormatter(_AgeFormatter() if level == "debug" else plain)
     _ROOT.handlers = [_HANDLER]
     _ROOT.propagate = False
     _ROOT.setLevel(level.upper())
 
 
-def log_to(stream: TextIO | None) -> None:
+def log_to(stream: SupportsWrite | None) -> None:
     """Send log records to `stream` from now on; None is standard error again."""
     _HANDLER.target = stream
 

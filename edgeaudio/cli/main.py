@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from edgeaudio import __version__
 from edgeaudio.cli.common import debugging
 from edgeaudio.errors import EdgeAudioError
 
@@ -59,26 +60,8 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-def _show_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
-    if asked:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            click.echo(f"edgeaudio {version('edgeaudio')}")
-        except PackageNotFoundError:
-            click.echo("edgeaudio, running from a folder where it is not installed")
-        ctx.exit()
-
-
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_show_version,
-    help="Say the version.",
-)
+@click.version_option(__version__, message="edgeaudio %(version)s")
 def cli() -> None:
     """Real-time streaming audio on edge devices. Nothing leaves the device.
 

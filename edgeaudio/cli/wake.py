@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeaudio.cli.common import (
-    Probability,
-    Seconds,
-    Size,
     StopSignals,
     json_option,
     log_level_option,
+    probability,
+    seconds,
+    size,
 )
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgeaudio.backends.base import Runtime
     from edgeaudio.sinks.clips import ClipSaver
     from edgeaudio.sinks.hook import CommandHook
     from edgeaudio.sources.base import Source
@@ -36,7 +37,7 @@ class _Options:
     source: str | None
     models: tuple[str, ...]
     threshold: float | None
-    backend: str | None
+    backend: Runtime | None
     as_json: bool
     fast: bool
     device: str | None
@@ -60,7 +61,10 @@ class _Options:
     help="Model to listen with; repeatable.  [default: wake-computer]",
 )
 @click.option(
-    "--threshold", type=Probability(), help="Score at which a word counts, instead of the model's own."
+    "--threshold",
+    type=probability,
+    metavar="NUMBER",
+    help="Score at which a word counts, instead of the model's own.",
 )
 @click.option(
     "--backend", type=click.Choice(["onnx", "litert"]), help="Runtime  [default: litert, else onnx]"
@@ -76,7 +80,8 @@ class _Options:
 @click.option(
     "--give-up",
     "give_up_s",
-    type=Seconds(0, 1e9),
+    metavar="SECONDS",
+    type=seconds(0, 1e9),
     help="End when the microphone has been gone for so many seconds.  [default: never]",
 )
 @click.option(
@@ -88,7 +93,8 @@ class _Options:
 @click.option(
     "--exec-timeout",
     "command_timeout_s",
-    type=Seconds(0.1, 3600),
+    metavar="SECONDS",
+    type=seconds(0.1, 3600),
     default=10.0,
     show_default=True,
     help="Kill the command after so many seconds.",
@@ -103,7 +109,8 @@ class _Options:
 @click.option(
     "--pre-roll",
     "pre_roll_s",
-    type=Seconds(0, 60),
+    metavar="SECONDS",
+    type=seconds(0, 60),
     default=1.0,
     show_default=True,
     help="Seconds in a clip before the word.",
@@ -111,7 +118,8 @@ class _Options:
 @click.option(
     "--post-roll",
     "post_roll_s",
-    type=Seconds(0, 60),
+    metavar="SECONDS",
+    type=seconds(0, 60),
     default=0.5,
     show_default=True,
     help="Seconds in a clip after the word.",
@@ -119,7 +127,8 @@ class _Options:
 @click.option(
     "--clips-limit",
     "clips_limit_bytes",
-    type=Size(),
+    type=size,
+    metavar="SIZE",
     default="100MB",
     show_default=True,
     help="The most that all clips may take; the oldest go first.",
@@ -151,10 +160,11 @@ def _run(options: _Options) -> None:
         from edgeaudio.engine import Engine
 
         engine = Engine(source, *tasks, history=clips.history if clips else None)
+        # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
         events = (
-            stack.enter_context(contextlib.closing(engine.replay()))
-            if options.fast
-            else stack.enter_context(engine)
+            stack.enter_context(engine)
+            if source.live
+            else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
         )
         Session(engine, events, signals, as_json=options.as_json, hook=hook, clips=clips).listen()
 

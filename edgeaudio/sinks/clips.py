@@ -116,7 +116,8 @@ class ClipSaver:
         if not self._pending:
             return
         with self._lock:
-            due, later = [], []
+            due: list[tuple[Detection, datetime]] = []
+            later: list[tuple[Detection, datetime]] = []
             for detection, at in self._pending:
                 complete = heard_samples is None or detection.end_sample + self._post <= heard_samples
                 (due if complete else later).append((detection, at))
