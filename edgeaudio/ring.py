@@ -51,6 +51,7 @@ _DATA = _LOG + 3 * _LOG_ENTRIES
 
 CAUSES: tuple[GapCause, ...] = get_args(GapCause)
 DEVICE_OVERFLOW = CAUSES.index("device_overflow")
+DEVICE_LOST = CAUSES.index("device_lost")
 RING_FULL = CAUSES.index("ring_full")
 
 

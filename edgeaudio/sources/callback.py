@@ -26,6 +26,7 @@ from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
 from edgeaudio.ring import (
+    DEVICE_LOST,
     DEVICE_OVERFLOW,
     LOST,
     WRITTEN,
@@ -41,14 +42,16 @@ __all__ = ["Port", "callback_address", "receive"]
 intrinsic: Any = _intrinsic  # typed as what it wraps, not as what it returns
 
 SELF, RING, RING_WORDS, RATE_HZ, CHANNELS, CHANNEL = range(6)
-MUTED, CALLBACKS, LAST_NS, ORIGIN_NS, ORIGIN_KNOWN, OVERFLOWS = range(6, 12)
-TIMESPEC = 12
+MUTED, CALLBACKS, ORIGIN_NS, ORIGIN_KNOWN, OVERFLOWS = range(6, 11)
+RESUMES, RESUMED_AT = 11, 12
+"""Whether the first block follows a time away; absolute index of its first sample."""
+TIMESPEC = 13
 """Two words into which the callback reads the clock."""
 _PORT_WORDS = 16
 
 _INPUT_OVERFLOW = 2  # paInputOverflow
 _CLOCK_MONOTONIC = getattr(time, "CLOCK_MONOTONIC", 1)
-_clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+_clock_gettime: Any = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
 
 
 @intrinsic
@@ -64,10 +67,16 @@ def pointer(typingctx: Any, address: Any) -> Any:
 @njit(cache=True, nogil=True, error_model="numpy")
 def receive(port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, flags: int, now_ns: int) -> None:
     """Put a block ``[n, n_channels] float32`` that arrived at ``now_ns`` into the ring."""
-    port[LAST_NS] = now_ns
     store_release(port, CALLBACKS, port[CALLBACKS] + 1)
     if load_acquire(port, MUTED):
         return
+    if port[RESUMES]:
+        # By the old stream's clock: what is missing between its last sample and this block.
+        due = (now_ns - port[ORIGIN_NS]) * 1e-9 * port[RATE_HZ] - len(block)
+        note_loss(memory, max(0, round(due) - memory[WRITTEN] - memory[LOST]), DEVICE_LOST)
+        port[RESUMED_AT] = memory[WRITTEN] + memory[LOST]
+        port[ORIGIN_KNOWN] = 0
+        store_release(port, RESUMES, 0)
     if flags & _INPUT_OVERFLOW:
         # How much was lost nobody knows; the clock is read anew from here.
         port[OVERFLOWS] += 1
@@ -149,6 +158,21 @@ class Port:
         """Let samples into the ring, after everything that was written there before."""
         _set(self.words, MUTED, 0)
 
+    def resume(self, origin_s: float) -> None:
+        """Unmute after a time away, which becomes a gap.
+
+        The callback itself computes its length when the first block arrives, so that nothing
+        which delays the caller meanwhile shifts the indices.
+
+        Parameters
+        ----------
+        origin_s : float
+            When the ring's sample 0 was captured, by the stream before.
+        """
+        self.words[ORIGIN_NS] = round(origin_s * 1e9)
+        self.words[RESUMES] = 1
+        self.unmute()
+
     @property
     def callbacks(self) -> int:
         """Blocks that came so far."""
@@ -160,9 +184,9 @@ class Port:
         return int(self.words[OVERFLOWS])
 
     @property
-    def last_s(self) -> float:
-        """When the latest block came, in seconds of `time.monotonic`."""
-        return float(self.words[LAST_NS] / 1e9)
+    def resumed_at(self) -> int | None:
+        """Index of the first sample after the time away, at the stream's rate; None while it lasts."""
+        return None if self.words[RESUMES] else int(self.words[RESUMED_AT])
 
     @property
     def origin_s(self) -> float | None:

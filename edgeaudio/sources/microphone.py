@@ -102,6 +102,7 @@ class Microphone:
         self._port: Port | None = None
         self._origin_s = 0.0
         self._lost_at = 0.0
+        self._lost_from = 0
         self._reopens = 0
         self._overflows = 0
         self._notices: list[Event] = []
@@ -131,6 +132,7 @@ class Microphone:
             stream = self._open(self._device)
         self._origin_s = time.monotonic()
         self._adopt(stream)
+        stream.port.unmute()
 
     def stop(self) -> None:
         """Close the device. Idempotent, from any thread."""
@@ -204,11 +206,9 @@ class Microphone:
         self._inlet = RingBuffer(_RING_S * rate_hz)
 
     def _adopt(self, stream: InputStream) -> None:
-        """Let a running stream's samples into the ring."""
         self._stream = stream
         self._port = stream.port
         self._watch = _Watch()
-        stream.port.unmute()
 
     def _tend(self) -> None:
         """All that has to be done now and then."""
@@ -216,10 +216,13 @@ class Microphone:
             reason = self._watch.trouble(self._stream, time.monotonic())
             if reason:
                 self._lose(self._stream, reason)
+            elif self._reopener is not None:
+                self._restore(self._stream.port, self._reopener)
         elif self._reopener is not None:
             stream = self._reopener.take()
             if stream is not None:
-                self._restore(stream, self._reopener.attempts)
+                self._adopt(stream)
+                stream.port.resume(self._origin_s)
             elif self._give_up_s is not None and time.monotonic() - self._lost_at > self._give_up_s:
                 raise DeviceError(
                     f"the microphone {self.name!r} was away for {self._give_up_s:g} s: "
@@ -236,24 +239,28 @@ class Microphone:
         self._origin_s = self.captured_at(0)
         self._overflows += stream.port.overflows
         self._port = None
-        lost_from = self._resampled(self._inlet.end)
+        self._lost_from = self._inlet.end
+        lost_from = self._resampled(self._lost_from)
         self._notices.append(DeviceLost(start_sample=lost_from, device=self.name, reason=reason))
         _log.warning("lost the microphone %s: %s", self.name, reason)
         self._reopener = Reopener(stream, self._open_again)
 
-    def _restore(self, stream: InputStream, attempts: int) -> None:
-        """Enter the time away as a gap, so that indices keep telling the time, and listen again."""
-        # The next block begins where the latest one, which the muted port turned away, ended.
-        away_s = stream.port.last_s - (self._origin_s + self._inlet.end / self._rate_hz)
-        self._inlet.lose(max(0, round(away_s * self._rate_hz)), "device_lost")
-        self._reopens += 1
+    def _restore(self, port: Port, reopener: Reopener) -> None:
+        """Say that the device is back, once its first samples are in the ring."""
+        if port.resumed_at is None:
+            return
         self._reopener = None
-        restored_from = self._resampled(self._inlet.end)
+        self._reopens += 1
+        away_s = (port.resumed_at - self._lost_from) / self._rate_hz
         self._notices.append(
-            DeviceRestored(start_sample=restored_from, device=self.name, away_s=away_s, attempts=attempts)
+            DeviceRestored(
+                start_sample=self._resampled(port.resumed_at),
+                device=self.name,
+                away_s=away_s,
+                attempts=reopener.attempts,
+            )
         )
         _log.warning("the microphone %s is back after %.1f s", self.name, away_s)
-        self._adopt(stream)
 
     def _resample(self, resampler: Resampler) -> None:
         """Move what the stream delivered into the ring, as far as it has room."""
