@@ -132,10 +132,9 @@ def wake(
 
 def _scorer(model: str, backend: Runtime | None) -> Scorer:
     from edgeaudio.evaluation.scoring import Scorer
-    from edgeaudio.models.bundle import load_bundle
-    from edgeaudio.models.catalogue import find_model
+    from edgeaudio.tasks.spotter import Spotter
 
-    return Scorer(load_bundle(find_model(model)), backend)
+    return Scorer(Spotter.load(model, backend=backend))
 
 
 def _mixture(snr_db: float | None, noise: Path | None) -> Mixture | None:

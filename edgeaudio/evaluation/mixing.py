@@ -17,6 +17,7 @@ __all__ = ["NoiseBank", "active_rms", "add_noise", "in_quiet"]
 _FRAME_SAMPLES = SAMPLE_RATE_HZ // 50
 _ACTIVE_RANGE_DB = 25.0
 """Speech between its loudest and its softest sounds; what lies lower is taken for a pause."""
+_ROOM_DB = 30.0
 _FLOOR_RMS = 10 ** (-90 / 20)
 """The rounding noise of 16 bits, about."""
 _ATTEMPTS = 20
@@ -40,12 +41,15 @@ def _frame_power(samples: Samples) -> NDArray[np.float64]:
 
 
 def in_quiet(samples: Samples, n_before: int, n_after: int) -> Samples:
-    """The recording with white noise around it, as soft as its own softest tenth.
+    """The recording with white noise before and after it, as in the pauses of its own room.
 
     A microphone never delivers digital silence, and the step from it into a recording would be
-    an event of its own. The noise is the same for recordings of the same length.
+    an event of its own. The noise has the level of the recording's softest tenth, but lies 30 dB
+    below the speech at least. It is the same for recordings of the same length.
     """
     softest_rms = math.sqrt(np.quantile(_frame_power(samples), 0.1))
+    # A recording cut so closely that it has no pause tells nothing about its room.
+    softest_rms = min(softest_rms, active_rms(samples) * 10 ** (-_ROOM_DB / 20))
     rng = np.random.default_rng(len(samples))
     around = rng.normal(0.0, max(softest_rms, _FLOOR_RMS), n_before + len(samples) + n_after)
     around[n_before : n_before + len(samples)] = samples

@@ -7,9 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edgeaudio.backends import Runtime, open_graph
 from edgeaudio.frontend import Frontend
-from edgeaudio.models.bundle import Bundle
 from edgeaudio.tasks.spotter import Spotter
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
 
@@ -24,16 +22,14 @@ class Scorer:
 
     Parameters
     ----------
-    bundle : Bundle
-        The model.
-    backend : {"onnx", "litert"}, optional
-        As for :func:`edgeaudio.backends.open_graph`.
+    spotter : Spotter
+        The model; it belongs to the scorer from now on.
     """
 
-    def __init__(self, bundle: Bundle, backend: Runtime | None = None) -> None:
-        self.manifest = bundle.manifest
-        self._spotter = Spotter(open_graph(bundle, backend), bundle.manifest)
-        self._frontend = Frontend(bundle.manifest.frontend)
+    def __init__(self, spotter: Spotter) -> None:
+        self.manifest = spotter.manifest
+        self._spotter = spotter
+        self._frontend = Frontend(spotter.spec)
         self._n_waiting = 0  # frames that the spotter holds until they make a step
 
     @property

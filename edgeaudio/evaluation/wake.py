@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,8 +107,6 @@ class WakeResult:
 
 @dataclass(frozen=True)
 class _Positive:
-    """Posteriors of one recording, from which output frame on it is heard, and what counts as a hit."""
-
     posteriors: Frames
     first_frame: int
     words: frozenset[str]
@@ -127,12 +125,16 @@ class Replay:
         Seconds from one posterior to the next.
     """
 
-    def __init__(self, manifest: ModelManifest, words: Sequence[str], output_period_s: float) -> None:
+    def __init__(self, manifest: ModelManifest, words: Collection[str], output_period_s: float) -> None:
         self._manifest = manifest
         self._words = frozenset(words)
         self._frame_ms = 1000 * output_period_s
-        self.positives: list[_Positive] = []
+        self._positives: list[_Positive] = []
         self.negatives = np.zeros((0, len(manifest.labels)), dtype=np.float32)
+
+    def add_positive(self, posteriors: Frames, *, first_frame: int, words: Collection[str]) -> None:
+        """Add a recording of one of ``words``, which is heard from output frame ``first_frame`` on."""
+        self._positives.append(_Positive(posteriors, first_frame, frozenset(words)))
 
     def trigger(self, threshold: float | None) -> Trigger:
         """A fresh trigger; None is the model's own threshold."""
@@ -144,7 +146,7 @@ class Replay:
     def misses(self, threshold: float | None) -> int:
         """Positive recordings during which none of their words fires."""
         trigger = self.trigger(threshold)
-        return sum(not self._is_hit(trigger, positive) for positive in self.positives)
+        return sum(not self._is_hit(trigger, positive) for positive in self._positives)
 
     def false_alarms(self, threshold: float | None) -> int:
         """Firings during the negatives, which are one continuous stream."""
@@ -243,7 +245,13 @@ def evaluate_wake(
     total = len(spoken) + len(other)
     for index, row in enumerate(spoken):
         rng = None if mixture is None else np.random.default_rng([mixture.seed, index])
-        replay.positives.append(_score_positive(row, scorer, words, mixture, rng))
+        lead_s = max(LEAD_S, scorer.receptive_field_s)
+        scorer.reset()
+        replay.add_positive(
+            scorer.process(_staged(row, lead_s, mixture, rng)),
+            first_frame=int(lead_s / scorer.output_period_s),
+            words=[word for word in words if normalise(word) == normalise(row.label)] or words,
+        )
         if progress is not None:
             progress(index + 1, total)
     replay.negatives, seconds = _score_negatives(
@@ -268,16 +276,6 @@ def _choose(rows: Sequence[Row], wanted: Callable[[Row], bool], what: str) -> li
 def _holds(row: Row, targets: set[str]) -> bool:
     text = f"_{normalise(row.text)}_"
     return normalise(row.label) in targets or any(f"_{target}_" in text for target in targets)
-
-
-def _score_positive(
-    row: Row, scorer: Scorer, words: Sequence[str], mixture: Mixture | None, rng: np.random.Generator | None
-) -> _Positive:
-    lead_s = max(LEAD_S, scorer.receptive_field_s)
-    scorer.reset()
-    posteriors = scorer.process(_staged(row, lead_s, mixture, rng))
-    own = [word for word in words if normalise(word) == normalise(row.label)]
-    return _Positive(posteriors, int(lead_s / scorer.output_period_s), frozenset(own or words))
 
 
 def _staged(row: Row, lead_s: float, mixture: Mixture | None, rng: np.random.Generator | None) -> Samples:
