@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -43,6 +44,8 @@ class Signature:
     n_labels: int
     states: tuple[StateSpec, ...]
 
+
+MAX_STATE_VALUES = 2**24
 
 TensorFacts: TypeAlias = tuple[tuple[int, ...], str]
 """Shape and dtype of a tensor."""
@@ -123,7 +126,9 @@ def check_tensors(
     wanted = [("frames", inputs["frames"], frames), ("logits", outputs["logits"], logits)]
     for name in states:
         shape, dtype = inputs[name]
-        if dtype not in {"int8", "uint8", "float32"} or not all(isinstance(n, int) and n > 0 for n in shape):
+        # Symbolic dimensions are strings; the bound keeps a hostile graph from taking all memory.
+        fixed = all(isinstance(n, int) and n > 0 for n in shape) and math.prod(shape) <= MAX_STATE_VALUES
+        if dtype not in {"int8", "uint8", "float32"} or not fixed:
             raise ModelError(f"model '{model}': graph input {name} is {dtype} {list(shape)}, not a state")
         wanted.append((f"next_{name}", outputs[f"next_{name}"], inputs[name]))
     for name, found, expected in wanted:

@@ -38,9 +38,7 @@ class LiteRtGraph:
     def __init__(self, source: GraphSource) -> None:
         self.signature: Signature = source.signature("litert")
         self._name = source.name
-        self._interpreter = interpreter = _open_interpreter(source)
-        inputs = {d["name"]: d for d in interpreter.get_input_details()}
-        outputs = {d["name"]: d for d in interpreter.get_output_details()}
+        self._interpreter, inputs, outputs = _open_interpreter(source)
         check_tensors(source.name, self.signature, _facts(inputs), _facts(outputs))
         self._frames = np.zeros((1, self.signature.step_frames, self.signature.n_bands), np.float32)
         self._logits = np.zeros((self.signature.n_out, self.signature.n_labels), np.float32)
@@ -73,7 +71,8 @@ class LiteRtGraph:
             self._interpreter.tensor(now)().fill(spec.fill)
 
 
-def _open_interpreter(source: GraphSource) -> Any:
+def _open_interpreter(source: GraphSource) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Return the interpreter and the details of its inputs and outputs, by name."""
     data = source.read_graph("litert")
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -85,12 +84,14 @@ def _open_interpreter(source: GraphSource) -> Any:
         with _native_stderr_closed():
             interpreter = Interpreter(model_content=data, num_threads=1)
             interpreter.allocate_tensors()
+        inputs = {d["name"]: d for d in interpreter.get_input_details()}
+        outputs = {d["name"]: d for d in interpreter.get_output_details()}
     except (RuntimeError, ValueError) as exc:
         raise ModelError(
             f"model '{source.name}': LiteRT cannot read its graph: {exc}",
             hint="The file is damaged, or needs a newer ai-edge-litert.",
         ) from exc
-    return interpreter
+    return interpreter, inputs, outputs
 
 
 @contextlib.contextmanager

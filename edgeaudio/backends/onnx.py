@@ -36,9 +36,8 @@ class OnnxGraph:
     def __init__(self, source: GraphSource) -> None:
         self.signature: Signature = source.signature("onnx")
         self._name = source.name
-        self._session = session = _open_session(source)
-        inputs = {t.name: (tuple(t.shape), _DTYPES.get(t.type, t.type)) for t in session.get_inputs()}
-        outputs = {t.name: (tuple(t.shape), _DTYPES.get(t.type, t.type)) for t in session.get_outputs()}
+        self._session = _open_session(source)
+        inputs, outputs = _facts(self._session.get_inputs()), _facts(self._session.get_outputs())
         check_tensors(source.name, self.signature, inputs, outputs)
         self._bind(inputs)
         self.reset()
@@ -106,12 +105,17 @@ def _open_session(source: GraphSource) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # what matters arrives as an exception
     try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # Without its fallback, which prints to stdout and tries the same again.
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as exc:  # onnxruntime's exceptions share no base class
         raise ModelError(
             f"model '{source.name}': onnxruntime cannot read its graph: {_first_line(exc)}",
             hint="The file is damaged, or needs a newer onnxruntime.",
         ) from exc
+
+
+def _facts(tensors: Any) -> dict[str, TensorFacts]:
+    return {t.name: (tuple(t.shape), _DTYPES.get(t.type, t.type)) for t in tensors}
 
 
 def _first_line(exc: Exception) -> str:
