@@ -18,7 +18,7 @@ __all__ = ["PulledSource", "Source"]
 RING_SAMPLES = 4 * SAMPLE_RATE_HZ
 """What a pulled source holds; it only has to exceed the largest block that is asked for."""
 
-SLICE_S = 0.02
+SLICE_S = 0.1
 """Longest sleep inside `wait`: how late a stop from a signal handler or thread is seen."""
 
 
