@@ -259,9 +259,7 @@ class Engine:
         """Wait for a block and hear it; False when the source has ended and all is said."""
         source, ring, listener = self._source, self._source.ring, self._listener
         wanted = listener.first_samples if self._at_start else listener.hop_samples
-        # Both read before the wait: whatever came since then is no reason to stop short.
-        finished = source.finished
-        waiting = ring.capacity - ring.free
+        finished = source.finished  # read before the wait: so no sample can come after it
         available = source.wait(wanted, _WAIT_S)
         events += source.take_notices()
         if source.live and available > self._max_lag:
@@ -270,8 +268,8 @@ class Engine:
         if available < wanted:
             if available == 0:
                 return self._pass_gap(events) or self._finish(finished, events)
-            if available >= waiting and not finished:
-                return True  # no gap and no end: the rest of the block has not come yet
+            if not (finished or ring.cut_short):
+                return True  # the rest of the block has not come yet
         n = min(available, wanted)
         view = ring.peek(n)
         if view is not None:

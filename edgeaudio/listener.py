@@ -16,6 +16,7 @@ from edgeaudio.errors import UsageError
 from edgeaudio.events import Detection, Event
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.level import LevelMeter
+from edgeaudio.ring import RingBuffer
 from edgeaudio.tasks.base import Task
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
@@ -57,9 +58,13 @@ class Listener:
 
     def warm_up(self) -> None:
         """Hear a block of zeros and forget it, so that nothing compiles while audio waits."""
-        zeros = np.zeros(self.first_samples, np.float32)
-        zeros.flags.writeable = False  # compiled code is specific to read-only views, as rings lend them
-        self.hear(zeros, [])
+        ring = RingBuffer(self.first_samples)
+        ring.write(np.zeros(self.first_samples, np.float32))
+        block = ring.peek(self.first_samples)
+        if block is not None:
+            self.hear(block, [])
+            ring.advance(len(block))
+        ring.take_gap()
         self.meter = LevelMeter()
         self.restart(0, [])
 
