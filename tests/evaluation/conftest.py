@@ -1,4 +1,4 @@
-"""A model that hears tones: 1 kHz is "computer", 3 kHz is "other"; and recordings of them."""
+"""Models that hear tones instead of words, and recordings of tones."""
 
 from __future__ import annotations
 
@@ -12,23 +12,31 @@ from numpy.typing import NDArray
 
 from edgeaudio.backends.base import Signature
 from edgeaudio.evaluation.scoring import Scorer
-from edgeaudio.models.manifest import Decision, ModelManifest
+from edgeaudio.frontend import Frontend, FrontendSpec
+from edgeaudio.models.manifest import ClipDecision, Decision, ModelManifest
 from edgeaudio.tasks.spotter import Spotter
 from edgeaudio.testing import scripted_manifest
+from edgeaudio.training.export import write_bundle
+from edgeaudio.training.graph import Conv, Graph
 from edgeaudio.types import Frames
 
 WORD_HZ, OTHER_HZ = 1000, 3000
 
 
+def bands(manifest_frontend: FrontendSpec, *tones_hz: float) -> list[int]:
+    """The mel bands that hear these tones."""
+    centres_hz = manifest_frontend.mel_weights().argmax(axis=1) * 16_000 / 512
+    return [int(np.abs(centres_hz - hz).argmin()) for hz in tones_hz]
+
+
 class ToneGraph:
-    """A network without weights: each label's logit follows the level of one mel band."""
+    """1 kHz is "computer", 3 kHz is "other": each logit is the level of one mel band."""
 
     runtime = "tones"
 
     def __init__(self, manifest: ModelManifest) -> None:
         self.signature = Signature(manifest.step_frames, 40, 2, len(manifest.labels), ())
-        centres = manifest.frontend.mel_weights().argmax(axis=1) * 16_000 / 512
-        self._bands = [int(np.abs(centres - hz).argmin()) for hz in (WORD_HZ, OTHER_HZ)]
+        self._bands = bands(manifest.frontend, WORD_HZ, OTHER_HZ)
 
     def step(self, frames: Frames) -> Frames:
         # Full scale tones reach about 10 in log-mel, noise at -50 dBFS about -6.
@@ -65,3 +73,42 @@ def make_manifest(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tone_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: 1 kHz is "yes", 3 kHz "no", 5 kHz unknown, and anything soft is silence."""
+    spec = FrontendSpec()
+    labels = ("yes", "no", "unknown", "silence")
+    weight = np.zeros((len(labels), spec.n_bands, 4), dtype=np.float32)
+    for label, band in enumerate(bands(spec, WORD_HZ, OTHER_HZ, 5000)):
+        weight[label, band, -1] = 1.0
+    bias = np.array([0.0, 0.0, 0.0, -2.0], dtype=np.float32)
+    graph = Graph(spec.n_bands, 0.0, 1.0, (Conv("frames", "logits", weight, bias, stride=4),))
+    rng = np.random.default_rng(3)
+    sounds = [tone(hz, 2.0, level) for hz in (WORD_HZ, OTHER_HZ, 5000) for level in (0.01, 0.1, 0.5)]
+    sounds.append(rng.normal(0, 1e-4, 32_000).astype(np.float32))
+    folder = tmp_path_factory.mktemp("models") / "tones"
+    write_bundle(
+        graph,
+        [Frontend(spec).process(sound).copy() for sound in sounds],
+        out_dir=folder,
+        name="tones",
+        kind="commands",
+        version="1",
+        description="Hears tones",
+        licence="Apache-2.0",
+        data=(),
+        frontend=spec,
+        labels=labels,
+        activation="softmax",
+        step_frames=8,
+        decision=Decision(
+            threshold=0.6,
+            smoothing_ms=80.0,
+            refractory_ms=500.0,
+            silent_labels=("unknown", "silence"),
+            clip=ClipDecision(word_threshold=0.6, silence_threshold=0.6),
+        ),
+    )
+    return folder
