@@ -84,6 +84,7 @@ class StdinSource(PulledSource):
         except io.UnsupportedOperation:  # in memory: nothing to wait for
             self._fd = None
         self._rest = b""
+        self._heard = False
         self._arrived_at = self._arrived_before = time.monotonic()
 
     def captured_at(self, sample: int) -> float:
@@ -106,6 +107,7 @@ class StdinSource(PulledSource):
         data = self._rest + chunk
         whole = len(data) - len(data) % self._frame.itemsize
         self._rest = data[whole:]
+        self._heard = self._heard or whole > 0
         self._arrived_before, self._arrived_at = self._arrived_at, time.monotonic()
         frames = np.frombuffer(data[:whole], self._frame)
         return mix(frames.astype(np.float32) / _FULL_SCALE, self._channel)
@@ -129,7 +131,7 @@ class StdinSource(PulledSource):
                 "%s ended inside a sample: %d of %d bytes left out",
                 self.name, len(self._rest), self._frame.itemsize,
             )  # fmt: skip
-        if self._arrived_at == self._arrived_before:
+        if not self._heard:
             raise InputError(
                 f"{self.name} contains no audio: it ended before its first sample",
                 hint="Does the command before the pipe work? Run it alone to see its messages.",
