@@ -18,6 +18,7 @@ from edgeaudio.cli.common import (
     seconds,
     size,
 )
+from edgeaudio.cli.startup import load_numba
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ def _run(options: _Options) -> None:
         if hook is not None:
             stack.callback(hook.close, discard=True)
         clips = _open_clips(options)
+        load_numba()
         source = _open_source(options)
         tasks = [_load(name, options) for name in dict.fromkeys(options.models or (_DEFAULT_MODEL,))]
 

@@ -1,0 +1,49 @@
+"""``python -m tests.cli.scripted wake …``: the real command, with a model that follows a script.
+
+It hears "computer" at 0.5 s, and every second from there on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeaudio.cli import wake
+from edgeaudio.cli.main import main
+
+if TYPE_CHECKING:
+    from edgeaudio.tasks.spotter import Spotter
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "tests.cli.scripted"]
+
+
+def load(_name: str, _options: object) -> Spotter:
+    """Stand in for the loading of a model."""
+    from edgeaudio.testing import scripted_spotter
+
+    return scripted_spotter([(0.5 + second, "computer") for second in range(100)])
+
+
+@contextmanager
+def running(*args: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command beside the test; whatever happens, it does not outlive it."""
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([*COMMAND, *map(str, args)], cwd=ROOT, env=environment, **options) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    wake._load = load
+    sys.exit(main())

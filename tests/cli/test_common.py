@@ -1,0 +1,87 @@
+"""Option types, tables and clocks of the command."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import click
+import pytest
+
+from edgeaudio.cli.common import StopSignals, print_table, probability, process_age_s, seconds, size
+
+
+@pytest.mark.parametrize("text", ["7", "0", "1", "-0.1", "nan", "inf", "half"])
+def test_a_threshold_is_a_probability(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"between 0 and 1|no number"):
+        probability(text)
+
+
+def test_a_probability_is_read() -> None:
+    assert probability("0.25") == 0.25
+
+
+@pytest.mark.parametrize("text", ["-1", "61", "nan", "1m"])
+def test_seconds_have_bounds(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        seconds(0, 60)(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [("100MB", 100_000_000), ("1.5 gb", 1_500_000_000), ("500KiB", 512_000), ("77", 77), ("1b", 1)],
+)
+def test_sizes_are_read(text: str, n_bytes: int) -> None:
+    assert size(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1MB", "1e9", "10 apples", "nan"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no size"):
+        size(text)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_age_counts_from_the_start_of_the_process() -> None:
+    code = (
+        "import time; time.sleep(0.5)\nfrom edgeaudio.cli.common import process_age_s; print(process_age_s())"
+    )
+    before = process_age_s()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = process_age_s()
+    assert before is not None
+    assert after is not None
+    # Both clocks of the parent's tick in 10 ms.
+    assert 0.49 <= float(done.stdout) <= after - before + 0.02
+
+
+def test_numbers_are_ranged_right(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("index", "name"), [("0", "hw"), ("12", "USB microphone")])
+    assert capsys.readouterr().out == "index  name\n    0  hw\n   12  USB microphone\n"
+
+
+def test_a_signal_before_there_is_anything_to_stop_is_not_lost() -> None:
+    signals = StopSignals()
+    stopped = threading.Event()
+    with signals.caught():
+        signal.raise_signal(signal.SIGTERM)
+        signals.watch(stopped.set)
+        assert stopped.wait(10)
+    assert signals.received == signal.SIGTERM
+
+
+def test_two_signals_at_once_are_one_wish() -> None:
+    signals = StopSignals()
+    with signals.caught():
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # would end pytest
+    assert signals.received == signal.SIGTERM
+
+
+def test_afterwards_signals_do_what_they_did() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with StopSignals().caught():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before

@@ -1,0 +1,185 @@
+"""The command as a process: signals, pipes, terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.scripted import COMMAND, ROOT, running
+
+WAIT_S = 60.0
+"""For things that take a second, on a machine that may be busy with other tests."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_with_a_summary(one_minute: Path, number: signal.Signals) -> None:
+    with running("wake", one_minute, "--json") as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["name"] == "computer"
+        process.send_signal(number)
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0
+    assert b"detected  computer" in err
+    assert b"lost      nothing" in err
+    assert b"Traceback" not in err
+
+
+def test_a_signal_during_the_start_is_not_lost(one_minute: Path) -> None:
+    with running("wake", one_minute, "--log-level", "debug") as process:
+        assert process.stderr is not None
+        assert b"first frame after" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0
+
+
+def test_a_second_interrupt_ends_it_at_once(one_minute: Path) -> None:
+    # The hook keeps the clean end waiting for up to a minute.
+    with running("wake", one_minute, "--exec", "sleep 60", "--exec-timeout", "60") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        deadline = time.monotonic() + WAIT_S
+        while process.poll() is None:
+            assert time.monotonic() < deadline
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)  # a person's pace; the loop ends on the process's end
+        assert time.monotonic() < deadline - 30, "it waited for the hook"
+    assert process.returncode == -signal.SIGINT
+
+
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs coreutils")
+def test_timeout_ends_it_cleanly(one_minute: Path) -> None:
+    done = subprocess.run(
+        ["timeout", "--preserve-status", "5", *COMMAND, "wake", str(one_minute)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert b"lost      nothing" in done.stderr
+
+
+def test_a_closed_pipe_ends_it_quietly(five_seconds: Path) -> None:
+    with running("wake", five_seconds, "--json", "--fast", "--log-level", "error") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(WAIT_S) == 0
+
+
+def test_a_reader_that_leaves_is_noticed_before_the_next_word(one_minute: Path) -> None:
+    started = time.monotonic()
+    with running("wake", one_minute) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(WAIT_S) == 0
+    assert time.monotonic() - started < 45, "it went on to the end of the file"
+
+
+def test_standard_output_may_be_closed_from_the_start(five_seconds: Path) -> None:
+    line = [*COMMAND, "wake", str(five_seconds), "--fast"]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *line], cwd=ROOT, capture_output=True, timeout=WAIT_S, check=False
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_output_is_an_error(five_seconds: Path) -> None:
+    with (
+        Path("/dev/full").open("wb") as full,
+        running("wake", five_seconds, "--fast", stdout=full) as process,
+    ):
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 8
+    assert b"could not be written to standard output: No space left" in err
+
+
+def test_raw_audio_comes_in_through_a_pipe() -> None:
+    pcm = np.random.default_rng(1).integers(-1000, 1000, 2 * 16_000).astype("<i2").tobytes()
+    with running("wake", "-", "--json", stdin=subprocess.PIPE) as process:
+        # One byte too many: half a sample.
+        out, err = process.communicate(pcm + b"\x01", timeout=WAIT_S)
+    assert process.returncode == 0
+    assert [json.loads(line)["name"] for line in out.splitlines()] == ["computer"] * 2
+    assert b"1 of 2 bytes left out" in err
+    assert b"heard     2.0 s" in err
+
+
+def test_a_silent_pipe_can_be_interrupted() -> None:
+    with running("wake", "-", "--log-level", "debug", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(bytes(2 * 16_000))
+        process.stdin.flush()
+        assert b"first frame after" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_S) == 0
+
+
+def test_a_terminal_gets_a_calm_line_and_the_words_above_it(one_minute: Path) -> None:
+    screen, code = _on_a_terminal("wake", str(one_minute))
+    assert code == 0
+    assert re.search(r"\r[█▏▎▍▌▋▊▉·]+ +-\d+ dBFS  listening 0 s\x1b\[K", screen)
+    assert re.search(r"\r\x1b\[K0\.[45]\d s  computer  1\.00  latency 0\.\d\d s\r\n", screen)
+    assert "computer 1.00, 0 s ago" in screen
+    before_summary = screen.partition("heard  ")[0]
+    assert before_summary.endswith("\r\x1b[K"), "the live line was left behind"
+    # At most ten drawings a second; a drawing begins with a return and is no erasure.
+    heard_s = float(re.findall(r"heard +([\d.]+) s", screen)[0])
+    assert len(re.findall(r"\r[^\n\x1b]", screen)) <= 10 * (heard_s + 1)
+
+
+def _on_a_terminal(*args: str) -> tuple[str, int]:
+    """Run on a terminal of 80 columns, press Ctrl-C after the first word; return all that was drawn."""
+    master, slave = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
+    process = subprocess.Popen(
+        [*COMMAND, *args],
+        cwd=ROOT,
+        env=environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    screen = b""
+    watchdog = threading.Timer(WAIT_S, process.kill)
+    watchdog.start()
+    interrupted = False
+    try:
+        while True:
+            select.select([master], [], [])
+            try:
+                screen += os.read(master, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not interrupted and b"computer 1.00, 0 s ago" in screen:
+                process.send_signal(signal.SIGINT)
+                interrupted = True
+        return screen.decode(), process.wait(WAIT_S)
+    finally:
+        watchdog.cancel()
+        os.close(master)
+        process.kill()
+        process.wait()

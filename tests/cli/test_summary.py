@@ -1,0 +1,54 @@
+"""What is said at the end."""
+
+from __future__ import annotations
+
+from edgeaudio.cli.summary import Tally
+from edgeaudio.events import Clipping, DeviceLost, DigitalSilence, Gap
+from edgeaudio.stats import CaptureStats, EngineStats
+from tests.sinks.samples import detection
+
+
+def stats(**counters: float) -> EngineStats:
+    return EngineStats(capture=CaptureStats(), processed_samples=960_000, busy_s=0.6, **counters)  # type: ignore[arg-type]
+
+
+def test_counts_names_and_latencies() -> None:
+    tally = Tally()
+    for i in range(1, 21):
+        tally.emit(detection("computer", end_s=i, latency_s=i / 100))
+    tally.emit(detection("go", end_s=30, latency_s=0.1))
+    assert tally.summary(stats(), 60.2).splitlines() == [
+        "heard     60.0 s in 60.2 s, real-time factor 0.0100",
+        "detected  computer 20, go 1",
+        "latency   p50 0.10 s, p95 0.19 s",
+        "lost      nothing",
+    ]
+
+
+def test_each_loss_has_its_cause() -> None:
+    tally = Tally()
+    tally.emit(Gap(start_sample=0, n_samples=16000, cause="consumer_lag"))
+    tally.emit(Gap(start_sample=0, n_samples=8000, cause="consumer_lag"))
+    tally.emit(Gap(start_sample=0, n_samples=0, cause="device_overflow"))
+    summary = tally.summary(stats(events_dropped=3, nonfinite_samples=7), 60)
+    assert (
+        "lost      1.50 s because the computer was too slow (2 times); "
+        "some audio because the device overflowed (1 times); "
+        "3 events because their reader was too slow; "
+        "7 samples that were not numbers (NaN or Inf)" in summary
+    )
+
+
+def test_trouble_is_counted_once_each() -> None:
+    tally = Tally()
+    tally.emit(DeviceLost(start_sample=0, device="Mic", reason="unplugged"))
+    tally.emit(DigitalSilence(start_sample=0, n_samples=32000, ended=False))
+    tally.emit(DigitalSilence(start_sample=0, n_samples=64000, ended=True))
+    tally.emit(Clipping(start_sample=0, n_samples=20))
+    summary = tally.summary(stats(), 60)
+    assert "trouble   microphone gone 1 times, digital silence 1 times, clipping 1 times" in summary
+
+
+def test_nothing_heard_divides_by_nothing() -> None:
+    empty = EngineStats(capture=CaptureStats())
+    assert Tally().summary(empty, 0.0).startswith("heard     0.0 s in 0.0 s\n")
