@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def load_graph(path: Path) -> Graph:
         If the file is missing or holds no graph.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             structure = json.loads(str(arrays["structure"]))
             nodes: list[Conv | Add] = []
             for entry in structure.pop("nodes"):
@@ -59,5 +60,5 @@ def load_graph(path: Path) -> Graph:
                     weights = {"weight": arrays[f"weight_{name}"], "bias": arrays[f"bias_{name}"]}
                     nodes.append(Conv(source=entry.pop("conv"), **entry, **weights))
         return Graph(nodes=tuple(nodes), **structure)
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as exc:
         raise ModelError(f"{path} does not hold a graph: {exc}") from exc

@@ -97,7 +97,8 @@ def fold_input(graph: Graph) -> Graph:
     Raises
     ------
     ModelError
-        If something other than a convolution reads the input, or a tensor is read before it exists.
+        If something other than a convolution reads the input, a tensor is read before it exists, or
+        a weight is not finite.
     """
     known = {graph.input}
     nodes: list[Conv | Add] = []
@@ -105,6 +106,8 @@ def fold_input(graph: Graph) -> Graph:
         sources = (node.source,) if isinstance(node, Conv) else node.sources
         if not known.issuperset(sources) or (isinstance(node, Add) and graph.input in sources):
             raise ModelError(f"graph node {node.output} cannot read {', '.join(sources)}")
+        if isinstance(node, Conv) and not (np.isfinite(node.weight).all() and np.isfinite(node.bias).all()):
+            raise ModelError(f"convolution {node.output} has weights that are NaN or infinite")
         if isinstance(node, Conv) and node.source == graph.input:
             weight = node.weight.astype(np.float64) / graph.input_scale
             bias = node.bias - graph.input_mean * weight.sum(axis=(1, 2))
