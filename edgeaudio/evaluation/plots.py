@@ -47,6 +47,7 @@ def plot_det(result: WakeResult, path: Path, *, title: str) -> None:
     axes.set_yscale("log")
     shown = [tick for tick in _MISS_TICKS if tick >= least_miss / 2]
     axes.set_yticks(shown, [f"{100 * tick:g} %" for tick in shown])
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
     axes.set_ylim(least_miss / 1.5, 1.2)
     axes.set_xlabel(f"false alarms per hour   (left edge: none in {result.hours:.2f} h)")
