@@ -142,7 +142,8 @@ class Port:
         self.words[RING_WORDS] = ring.memory.size
         self.words[RATE_HZ] = rate_hz
         self.words[CHANNELS] = channels
-        self.words[CHANNEL] = -1 if channel is None else channel
+        # A mean of one would be computed, and a copy is exact even for what is no number.
+        self.words[CHANNEL] = (0 if channels == 1 else -1) if channel is None else channel
         self.words[MUTED] = 1
 
     @property

@@ -1,0 +1,144 @@
+"""A real microphone path that breaks as they do in the field: `tests.pulse` says how."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from edgeaudio.errors import DeviceError
+from edgeaudio.events import DeviceLost, DeviceRestored
+from edgeaudio.sources import Microphone, list_devices
+from edgeaudio.types import Samples
+from tests.pulse import PulseServer
+from tests.sources.reading import Listener
+
+pytestmark = pytest.mark.pulse
+
+SPEECH = np.random.default_rng(6).integers(-30000, 30000, 16000).astype(np.int16)
+SPEECH[0] = 1  # so that its beginning is found
+
+
+@pytest.fixture(params=["callback", "blocking"])
+def listener(pulse: PulseServer, request: pytest.FixtureRequest) -> Iterator[Listener]:
+    """Somebody who listens to the virtual microphone, in both ways of capturing."""
+    yield from listen(Microphone("pulse", blocking=request.param == "blocking"))
+
+
+@pytest.fixture
+def listener_by_callback(pulse: PulseServer) -> Iterator[Listener]:
+    """The same with the native callback only, where both ways share the code in question."""
+    yield from listen(Microphone("pulse"))
+
+
+def listen(mic: Microphone) -> Iterator[Listener]:
+    mic.start()
+    listener = Listener(mic)
+    listener.until(lambda: mic.ring.position > 1600, 10, "first samples")
+    yield listener
+    mic.stop()
+
+
+def check_every_bit(listener: Listener, pulse: PulseServer) -> None:
+    """Play speech and require that all of it is heard, unchanged and in one piece."""
+    n_gaps = len(listener.gaps)
+    listener.samples = []
+    player = pulse.play(SPEECH)
+    try:
+        listener.until(lambda: speech_in(listener.audio) is not None, 30, "the speech is heard")
+    finally:
+        player.kill()
+        player.wait()
+    np.testing.assert_array_equal(speech_in(listener.audio), SPEECH / np.float32(32768))
+    assert len(listener.gaps) == n_gaps
+
+
+def speech_in(audio: Samples) -> Samples | None:
+    """What follows the first sound, once it is as long as the speech."""
+    sound = np.flatnonzero(audio)
+    if sound.size == 0 or audio.size < sound[0] + SPEECH.size:
+        return None
+    return audio[sound[0] : sound[0] + SPEECH.size]
+
+
+def check_loss_and_return(
+    listener: Listener, break_it: Callable[[], None], mend_it: Callable[[], None]
+) -> None:
+    """Indices keep telling the time, and what is heard afterwards is exact again."""
+    began, began_at = time.monotonic(), listener.source.ring.position
+    break_it()
+    noticed_s = listener.until(lambda: listener.heard(DeviceLost), 10, "the loss is noticed")
+    assert noticed_s < 2.0, "the goal for a device that went away"
+    listener.until(lambda: time.monotonic() > began + 3.0, 10, "the device is away for a while")
+    mend_it()
+    listener.until(lambda: listener.heard(DeviceRestored), 30, "the device is back")
+    listener.until(lambda: len(listener.gaps) == 1, 10, "the gap is reached")
+
+    (gap,) = listener.gaps
+    restored = listener.notices[-1]
+    assert isinstance(restored, DeviceRestored)
+    assert gap.cause == "device_lost"
+    assert gap.start_sample + gap.n_samples == restored.start_sample
+    listener.step()
+    passed_s = time.monotonic() - began
+    heard_s = (listener.source.ring.position - began_at) / 16000
+    # Buffers of the server and a busy machine; the time away was more than ten times as long.
+    assert heard_s == pytest.approx(passed_s, abs=0.25)
+
+
+def test_every_bit_is_heard(listener: Listener, pulse: PulseServer) -> None:
+    check_every_bit(listener, pulse)
+    stats = listener.source.stats()
+    assert (stats.dropped_samples, stats.device_overflows, stats.reopens) == (0, 0, 0)
+    assert listener.notices == []
+
+
+def test_unplugged_and_plugged_in_again(listener: Listener, pulse: PulseServer) -> None:
+    check_loss_and_return(listener, pulse.unplug, pulse.plug)
+    check_every_bit(listener, pulse)
+
+
+def test_the_server_is_killed_and_comes_back(listener_by_callback: Listener, pulse: PulseServer) -> None:
+    check_loss_and_return(listener_by_callback, pulse.kill, pulse.start)
+    check_every_bit(listener_by_callback, pulse)
+
+
+def test_the_server_freezes_for_three_seconds(listener: Listener, pulse: PulseServer) -> None:
+    check_loss_and_return(listener, pulse.pause, pulse.resume)
+    check_every_bit(listener, pulse)
+
+
+def test_giving_up(pulse: PulseServer) -> None:
+    mic = Microphone("pulse", give_up_s=0.5)
+    listener = Listener(mic)
+    mic.start()
+    pulse.kill()
+    with pytest.raises(DeviceError, match=r"'pulse' was away for 0\.5 s"):
+        listener.until(lambda: False, 30, "giving up")
+    assert listener.heard(DeviceLost)
+    mic.stop()
+
+
+def test_the_age_of_samples_is_that_of_a_block(listener_by_callback: Listener) -> None:
+    mic = listener_by_callback.source
+    ages_s: list[float] = []
+
+    def measure() -> bool:
+        listener_by_callback.step()
+        ages_s.append(time.monotonic() - mic.captured_at(mic.ring.position - 1))
+        return len(ages_s) >= 50
+
+    listener_by_callback.until(measure, 20, "fifty blocks")
+    # A block is 10 ms and the server delivers two at a time; the rest is a busy machine.
+    assert -1e-3 < min(ages_s) < float(np.median(ages_s)) < 0.05
+
+
+def test_the_device_is_listed(pulse: PulseServer) -> None:
+    assert "pulse" in [device.name for device in list_devices()]
+
+
+def test_a_channel_can_be_chosen(pulse: PulseServer) -> None:
+    for listener in listen(Microphone("pulse", channel=1)):
+        check_every_bit(listener, pulse)  # the server copies its one channel to both
