@@ -73,13 +73,13 @@ def missing(engine: Engine) -> MissingDependencyError:
     return MissingDependencyError(f"The speech engine {engine.name} is not installed.", hint=engine.install)
 
 
-def output(arguments: list[str]) -> str:
-    """Standard output of a command; what it failed to make shows in the files it did not write."""
+def output(arguments: Sequence[str], given: bytes = b"") -> bytes:
+    """Standard output of a command; that it failed shows in what it did not make."""
     try:
-        result = subprocess.run(arguments, capture_output=True, timeout=TIMEOUT_S, check=False)
+        result = subprocess.run(arguments, input=given, capture_output=True, timeout=TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise EdgeAudioError(f"The speech engine {arguments[0]} gave no answer in {TIMEOUT_S} s.") from error
-    return result.stdout.decode("utf-8", "replace")
+    return result.stdout
 
 
 def read(path: Path) -> tuple[Samples, int]:

@@ -47,7 +47,7 @@ class Festival:
         """Installed ones among the voices that the adapter knows how to steer."""
         if shutil.which("festival") is None:
             return ()
-        listed = output(["festival", "-b", "(print (voice.list))"]).strip().strip("()").split()
+        listed = output(["festival", "-b", "(print (voice.list))"]).decode().strip().strip("()").split()
         return tuple(voice for voice in self.VOICES if voice in listed)
 
     def say(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
@@ -67,7 +67,7 @@ class Festival:
         script = folder / "batch.scm"
         script.write_text("\n".join(lines), encoding="ascii")
         tokens: list[list[tuple[float, float]]] = [[] for _ in utterances]
-        for line in output(["festival", "-b", str(script)]).splitlines():
+        for line in output(["festival", "-b", str(script)]).decode().splitlines():
             if line.startswith("token "):
                 _, number, start, end = line.split()
                 tokens[int(number)].append((float(start), float(end)))

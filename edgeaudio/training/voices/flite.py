@@ -38,7 +38,7 @@ class Flite:
         """Built-in voices."""
         if shutil.which("flite") is None:
             return ()
-        listed = output(["flite", "-lv"]).split()
+        listed = output(["flite", "-lv"]).decode().split()
         return tuple(voice for voice in self.VOICES if voice in listed)
 
     def say(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
@@ -60,7 +60,7 @@ class Flite:
         for key, value in settings.items():
             arguments[1:1] = ["--setf", f"{key}={value:.4f}"]
         path.unlink(missing_ok=True)
-        segments = [item.rsplit(":", 1) for item in output(arguments).split()]
+        segments = [item.rsplit(":", 1) for item in output(arguments).decode().split()]
         if not path.exists():
             return None
         samples, rate = read(path)
@@ -86,7 +86,9 @@ class Flite:
         if not text:
             return []
         if (voice, text) not in self._phones:
-            spoken = output(["flite", "-voice", voice, "-ps", "-t", text + " ", "-o", "none"]).split()
+            spoken = (
+                output(["flite", "-voice", voice, "-ps", "-t", text + " ", "-o", "none"]).decode().split()
+            )
             while spoken and spoken[0] == "pau":
                 del spoken[0]
             while spoken and spoken[-1] == "pau":
