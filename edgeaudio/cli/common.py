@@ -31,6 +31,7 @@ __all__ = [
     "print_table",
     "probability",
     "process_age_s",
+    "quiet_libraries",
     "reader_has_gone",
     "seconds",
     "size",
@@ -151,6 +152,34 @@ def log_to(stream: SupportsWrite | None) -> None:
 def debugging() -> bool:
     """Say whether ``--log-level debug`` was given."""
     return _ROOT.getEffectiveLevel() <= logging.DEBUG
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep what C libraries print on standard error from the user, except with ``--log-level debug``.
+
+    PortAudio and ALSA print five lines whenever a device is away, past ``sys.stderr`` and all Python
+    settings. So they get a standard error that leads nowhere, and Python keeps a copy of the real one.
+    """
+    if sys.stderr is None or debugging():
+        yield
+        return
+    python_stderr = sys.stderr
+    python_stderr.flush()
+    ours = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        with os.fdopen(
+            os.dup(ours), "w", buffering=1, encoding=python_stderr.encoding, errors="backslashreplace"
+        ) as copy:
+            os.dup2(nowhere, 2)
+            sys.stderr = copy
+            yield
+    finally:
+        sys.stderr = python_stderr
+        os.dup2(ours, 2)
+        os.close(ours)
+        os.close(nowhere)
 
 
 def process_age_s() -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table
+from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table, quiet_libraries
 from edgeaudio.errors import DeviceError
 
 __all__ = ["devices"]
@@ -20,7 +20,8 @@ def devices(as_json: bool) -> None:
     """
     from edgeaudio.sources.devices import list_devices
 
-    found = list_devices()
+    with quiet_libraries():
+        found = list_devices()
     if as_json:
         print_json(found)
     elif found:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 import click
 
-from edgeaudio.cli.common import json_option, log_level_option, print_json
+from edgeaudio.cli.common import json_option, log_level_option, print_json, quiet_libraries
 from edgeaudio.errors import EdgeAudioError
 
 __all__ = ["doctor"]
@@ -52,13 +52,12 @@ def doctor(as_json: bool) -> int:
     The exit code is 0 when wake words can be spotted on this machine, else 6.
     """
     findings: list[Finding] = []
-    for check in _CHECKS:
-        for finding in check():
-            findings.append(finding)
-            if not as_json:
-                click.echo(f"{finding.outcome:<8}{finding.name:<16}{finding.detail}")
-                if finding.mend:
-                    click.echo(f"{'':<24}→ {finding.mend}")
+    with quiet_libraries():
+        for check in _CHECKS:
+            for finding in check():
+                findings.append(finding)
+                if not as_json:
+                    _print(finding)
     works = not any(finding.required and finding.outcome == "missing" for finding in findings)
     works &= any(finding.name.startswith("runtime") and finding.outcome == "ok" for finding in findings)
     if as_json:
@@ -66,6 +65,12 @@ def doctor(as_json: bool) -> int:
     else:
         click.echo("Wake words can be spotted here." if works else "Wake words cannot be spotted here yet.")
     return 0 if works else 6
+
+
+def _print(finding: Finding) -> None:
+    click.echo(f"{finding.outcome:<8}{finding.name:<22}{finding.detail}")
+    if finding.mend:
+        click.echo(f"{'':<30}→ {finding.mend}")
 
 
 def _python() -> Iterator[Finding]:

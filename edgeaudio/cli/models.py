@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table
+from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table, quiet_libraries
 
 if TYPE_CHECKING:
     from edgeaudio.models.bundle import Bundle
@@ -76,12 +76,13 @@ def verify_command(names: tuple[str, ...], as_json: bool) -> int:
     targets = names or tuple(entry.name for entry in list_models())
     failed = False
     records: list[dict[str, str]] = []
-    for target in targets:
-        for name, outcome, detail in _checks(target):
-            failed |= outcome == "failed"
-            records.append({"model": target, "check": name, "outcome": outcome, "detail": detail})
-            if not as_json:
-                click.echo(f"{target}  {name:<8}  {_WORDS[outcome]:<7}  {detail}")
+    with quiet_libraries():
+        for target in targets:
+            for name, outcome, detail in _checks(target):
+                failed |= outcome == "failed"
+                records.append({"model": target, "check": name, "outcome": outcome, "detail": detail})
+                if not as_json:
+                    click.echo(f"{target}  {name:<8}  {_WORDS[outcome]:<7}  {detail}")
     if as_json:
         print_json(records)
     return 5 if failed else 0

@@ -31,7 +31,8 @@ class Tally:
         """Count one event."""
         if isinstance(event, Detection):
             self._names[event.name] += 1
-            self._latencies_s.append(event.latency_s)
+            if event.latency_s:  # exactly 0 in a replay, which goes by no clock
+                self._latencies_s.append(event.latency_s)
         elif isinstance(event, Gap):
             self._gaps[event.cause] += 1
             self._lost_samples[event.cause] += event.n_samples
@@ -74,7 +75,7 @@ class Tally:
             facts.append(("latency", f"p50 {p50:.2f} s, p95 {p95:.2f} s"))
         facts.append(("lost", self._losses(stats)))
         if self._troubles:
-            facts.append(("trouble", ", ".join(f"{what} {n} times" for what, n in self._troubles.items())))
+            facts.append(("trouble", ", ".join(f"{what} {n}" for what, n in self._troubles.items())))
         if hook is not None:
             failed = "".join(f", {n} {kind}" for kind, n in hook.failures.items())
             facts.append(("command", f"{hook.runs} run{failed}"))
@@ -84,17 +85,19 @@ class Tally:
         return "\n".join(f"{name:<10}{fact}" for name, fact in facts)
 
     def _losses(self, stats: EngineStats) -> str:
-        losses = [
-            f"{samples / SAMPLE_RATE_HZ:.2f} s because {CAUSES[cause]} ({self._gaps[cause]} times)"
-            if samples
-            else f"some audio because {CAUSES[cause]} ({self._gaps[cause]} times)"
-            for cause, samples in self._lost_samples.items()
-        ]
+        losses = []
+        for cause, samples in self._lost_samples.items():
+            length = f"{samples / SAMPLE_RATE_HZ:.2f} s" if samples else "some audio"
+            losses.append(f"{length} in {_gaps(self._gaps[cause])} because {CAUSES[cause]}")
         if stats.events_dropped:
             losses.append(f"{stats.events_dropped} events because their reader was too slow")
         if stats.nonfinite_samples:
             losses.append(f"{stats.nonfinite_samples} samples that were not numbers (NaN or Inf)")
         return "; ".join(losses) or "nothing"
+
+
+def _gaps(n: int) -> str:
+    return "one gap" if n == 1 else f"{n} gaps"
 
 
 def _real_time_factor(busy_s: float, heard_s: float) -> str:

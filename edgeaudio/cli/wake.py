@@ -15,6 +15,7 @@ from edgeaudio.cli.common import (
     json_option,
     log_level_option,
     probability,
+    quiet_libraries,
     seconds,
     size,
 )
@@ -148,7 +149,7 @@ def wake(**options: Any) -> None:
 def _run(options: _Options) -> None:
     _check(options)
     signals = StopSignals()
-    with signals.caught(), contextlib.ExitStack() as stack:
+    with signals.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
         # What is cheap to get wrong is checked before what is slow to load.
         hook = _open_hook(options)
         if hook is not None:
@@ -201,8 +202,7 @@ def _open_source(options: _Options) -> Source:
     if options.source is None:
         from edgeaudio.sources.microphone import Microphone
 
-        device = int(options.device) if options.device and options.device.isdigit() else options.device
-        return Microphone(device, channel=options.channel, give_up_s=options.give_up_s)
+        return Microphone(options.device, channel=options.channel, give_up_s=options.give_up_s)
     if options.source == "-":
         from edgeaudio.sources.stdin import StdinSource
 

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 
 from edgeaudio.errors import UsageError
@@ -22,7 +23,6 @@ from edgeaudio.events import Detection, Event, encode_event
 __all__ = ["CommandHook", "parse_command"]
 
 _LOG = logging.getLogger(__name__)
-_STDERR_FD = 2
 
 
 def parse_command(text: str) -> list[str]:
@@ -113,11 +113,13 @@ class CommandHook:
 
     def _run(self, line: bytes) -> None:
         self.runs += 1
+        output = _stderr_fd()
         try:
             process = subprocess.Popen(
                 self._argv,
                 stdin=subprocess.PIPE,
-                stdout=_STDERR_FD,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,  # its own group, so that its children can be killed with it
             )
         except OSError as error:
@@ -137,6 +139,14 @@ class CommandHook:
         self.failures[kind] = self.failures.get(kind, 0) + 1
         if first:
             _LOG.warning("hook: %s (said once, further ones are counted)", message)
+
+
+def _stderr_fd() -> int:
+    """Return where ``sys.stderr`` leads; the command line may have moved it away from 2."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # absent, in memory, closed
+        return 2
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -39,8 +39,10 @@ def describe(event: Event) -> str:
     """
     if isinstance(event, Detection):
         snr = "" if event.snr_db is None else f"  SNR {event.snr_db:.0f} dB"
-        text = f"{event.name}  {event.score:.2f}{snr}  latency {event.latency_s:.2f} s"
-        return f"{event.end_sample / event.sample_rate_hz:.2f} s  {text}"
+        # A replay goes by no clock: its latency is exactly 0 and means nothing.
+        latency = f"  latency {event.latency_s:.2f} s" if event.latency_s else ""
+        end_s = event.end_sample / event.sample_rate_hz
+        return f"{end_s:.2f} s  {event.name}  {event.score:.2f}{snr}{latency}"
     return f"{event.start_sample / event.sample_rate_hz:.2f} s  {_describe_trouble(event)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,15 @@ import threading
 import click
 import pytest
 
-from edgeaudio.cli.common import StopSignals, print_table, probability, process_age_s, seconds, size
+from edgeaudio.cli.common import (
+    StopSignals,
+    print_table,
+    probability,
+    process_age_s,
+    quiet_libraries,
+    seconds,
+    size,
+)
 
 
 @pytest.mark.parametrize("text", ["7", "0", "1", "-0.1", "nan", "inf", "half"])
@@ -85,3 +94,11 @@ def test_afterwards_signals_do_what_they_did() -> None:
     with StopSignals().caught():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_what_c_libraries_print_is_kept_from_the_user(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_libraries():
+        os.write(2, b"ALSA lib pcm.c: noise\n")
+        sys.stderr.write("our own words\n")
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "our own words\nafterwards\n"

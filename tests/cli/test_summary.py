@@ -32,8 +32,8 @@ def test_each_loss_has_its_cause() -> None:
     tally.emit(Gap(start_sample=0, n_samples=0, cause="device_overflow"))
     summary = tally.summary(stats(events_dropped=3, nonfinite_samples=7), 60)
     assert (
-        "lost      1.50 s because the computer was too slow (2 times); "
-        "some audio because the device overflowed (1 times); "
+        "lost      1.50 s in 2 gaps because the computer was too slow; "
+        "some audio in one gap because the device overflowed; "
         "3 events because their reader was too slow; "
         "7 samples that were not numbers (NaN or Inf)" in summary
     )
@@ -46,7 +46,7 @@ def test_trouble_is_counted_once_each() -> None:
     tally.emit(DigitalSilence(start_sample=0, n_samples=64000, ended=True))
     tally.emit(Clipping(start_sample=0, n_samples=20))
     summary = tally.summary(stats(), 60)
-    assert "trouble   microphone gone 1 times, digital silence 1 times, clipping 1 times" in summary
+    assert "trouble   microphone gone 1, digital silence 1, clipping 1" in summary
 
 
 def test_nothing_heard_divides_by_nothing() -> None:

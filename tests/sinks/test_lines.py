@@ -19,6 +19,10 @@ def test_a_detection_reads_as_documented() -> None:
     assert describe(event) == "12.48 s  computer  0.97  SNR 14 dB  latency 0.12 s"
 
 
+def test_a_replay_has_no_latency_to_tell() -> None:
+    assert describe(detection("go", end_s=1.0, latency_s=0.0)) == "1.00 s  go  0.90  SNR 12 dB"
+
+
 def test_an_unknown_snr_is_left_out() -> None:
     assert describe(detection("go", end_s=1.0, snr_db=None)) == "1.00 s  go  0.90  latency 0.10 s"
 
