@@ -19,9 +19,13 @@ SIZES = (256, 512, 1024, 2048)
 
 
 def core_twiddles() -> NDArray[np.float32]:
-    """Return ``exp(-2 pi i * row * lane / 256)``, shape ``[2, 16, 16]``: real, imaginary."""
+    """Return ``exp(-2 pi i * row * column / 256)``, shape ``[2, 4, 64]``: real, imaginary.
+
+    The element of index ``k = 16 * row + column`` is at ``[k % 4, k // 4]``, as the kernel
+    meets it.
+    """
     index = np.arange(16)
-    factors = np.exp(-2j * np.pi * np.outer(index, index) / 256)
+    factors = np.exp(-2j * np.pi * np.outer(index, index) / 256).reshape(64, 4).T
     return np.stack([factors.real, factors.imag]).astype(np.float32)
 
 

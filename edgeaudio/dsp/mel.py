@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GROUP", "MelNorm", "MelScale", "hz_to_mel", "mel_matrix", "mel_to_hz", "pack_groups"]
+__all__ = ["PIECE", "MelNorm", "MelScale", "hz_to_mel", "mel_matrix", "mel_to_hz", "pack_pieces"]
 
 MelScale = Literal["htk", "slaney"]
 MelNorm = Literal["none", "slaney"]
 
-GROUP = 8
-"""Bands that the kernel sums side by side, one a vector lane."""
+PIECE = 16
+"""Bins that the kernel weights and sums at a time."""
 
 # Slaney's Auditory Toolbox scale: linear below 1 kHz (200/3 Hz a mel), logarithmic above.
 _BREAK_HZ = 1000.0
@@ -41,6 +41,7 @@ def mel_matrix(
     n_mels: int,
     n_fft: int,
     sample_rate_hz: int,
+    *,
     fmin_hz: float,
     fmax_hz: float,
     scale: MelScale,
@@ -70,12 +71,13 @@ def mel_matrix(
     return np.asarray(weights)
 
 
-def pack_groups(weights: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Lay a filterbank out for the kernel.
+def pack_pieces(
+    weights: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Cut a sparse filterbank into pieces of :data:`PIECE` neighbouring bins each.
 
-    Neighbouring bands overlap, so :data:`GROUP` of them span a short run of bins. For each
-    group the kernel walks that run once and adds ``weight[bin, lane] * power[bin]`` to
-    :data:`GROUP` sums at a time, which needs no gather and no horizontal sum.
+    Pieces of one length need no loop of varying length in the kernel. Most bands are one piece;
+    what wide ones have beyond their first comes at the end.
 
     Parameters
     ----------
@@ -83,23 +85,29 @@ def pack_groups(weights: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArra
 
     Returns
     -------
-    runs : int64 array, shape [n_groups, 2]
-        First bin and number of bins of each group; the number is a multiple of 4.
-    packed : float32 array
-        ``[n_bins of the group, GROUP]`` weights of all groups, one after the other.
+    starts : int64 array, shape [n_pieces]
+        First bin of each piece; the number of pieces is a multiple of 8. Piece ``i`` belongs to
+        band ``i`` while there are bands, the last ``len(owners)`` pieces belong to `owners`.
+    owners : int64 array
+    packed : float32 array, shape [n_pieces, PIECE]
+        The weights.
     """
-    n_mels, n_bins = weights.shape
-    n_groups = -(-n_mels // GROUP)
-    padded = np.zeros((n_groups * GROUP, n_bins))
-    padded[:n_mels] = weights
-    runs = np.zeros((n_groups, 2), np.int64)
-    blocks = []
-    for group in range(n_groups):
-        rows = padded[group * GROUP : (group + 1) * GROUP]
-        used = np.flatnonzero(rows.any(axis=0))
-        first, last = (int(used[0]), int(used[-1])) if used.size else (0, -1)
-        count = -(-(last + 1 - first) // 4) * 4
-        first = min(first, n_bins - count)
-        runs[group] = first, count
-        blocks.append(rows[:, first : first + count].T.ravel())
-    return runs, np.concatenate(blocks).astype(np.float32)
+    n_bins = weights.shape[1]
+    first: list[tuple[int, NDArray[np.float64]]] = []
+    further: list[tuple[int, NDArray[np.float64]]] = []
+    owners: list[int] = []
+    for band, row in enumerate(weights):
+        used = np.flatnonzero(row)
+        begin, end = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
+        for at in range(begin, end, PIECE):
+            start = min(at, n_bins - PIECE)
+            piece = row[start : start + PIECE].copy()
+            # Bins that an earlier piece of this band has counted already.
+            piece[: at - start] = 0.0
+            (first if at == begin else further).append((start, piece))
+            if at > begin:
+                owners.append(band)
+    padding = [(0, np.zeros(PIECE))] * (-(len(first) + len(further)) % 8)
+    pieces = first + padding + further
+    starts = np.array([start for start, _ in pieces], np.int64)
+    return starts, np.array(owners, np.int64), np.array([piece for _, piece in pieces], np.float32)
