@@ -242,7 +242,7 @@ class Microphone:
         self._lost_from = self._inlet.end
         lost_from = self._resampled(self._lost_from)
         self._notices.append(DeviceLost(start_sample=lost_from, device=self.name, reason=reason))
-        _log.warning("lost the microphone %s: %s", self.name, reason)
+        _log.info("lost the microphone %s: %s", self.name, reason)
         self._reopener = Reopener(stream, self._open_again)
 
     def _restore(self, port: Port, reopener: Reopener) -> None:
@@ -260,7 +260,7 @@ class Microphone:
                 attempts=reopener.attempts,
             )
         )
-        _log.warning("the microphone %s is back after %.1f s", self.name, away_s)
+        _log.info("the microphone %s is back after %.1f s", self.name, away_s)
 
     def _resample(self, resampler: Resampler) -> None:
         """Move what the stream delivered into the ring, as far as it has room."""
