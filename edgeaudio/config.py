@@ -16,6 +16,7 @@ from edgeaudio.errors import ConfigError, EdgeAudioError
 __all__ = ["load_yaml", "nearest", "read_bounded"]
 
 MAX_YAML_BYTES = 256 * 1024
+MAX_DEPTH = 30
 
 T = TypeVar("T")
 
@@ -88,13 +89,11 @@ def load_yaml(path: Path, type_: type[T], *, error: type[EdgeAudioError] = Confi
     """
     text = read_bounded(path, MAX_YAML_BYTES, error)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_Base)):
-            raise error(f"{path}: YAML aliases (*name) are not accepted", hint="Write the value out.")
+        _check_events(text)
         value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from the safe loader
     except yaml.YAMLError as exc:
         raise error(f"{path} is no valid YAML: {_yaml_problem(exc)}") from exc
-    except (RecursionError, ValueError) as exc:
-        # ValueError: a date such as 2026-13-99 or an integer too long to convert.
+    except ValueError as exc:  # a date such as 2026-13-99, or an integer too long to convert
         raise error(f"{path} is no valid YAML: {exc}") from exc
     try:
         return msgspec.convert(value, type_)
@@ -102,6 +101,18 @@ def load_yaml(path: Path, type_: type[T], *, error: type[EdgeAudioError] = Confi
         raise error(f"{path}: {exc}", hint=_hint(str(exc), type_)) from exc
     except EdgeAudioError as exc:  # a structure's own check
         raise error(f"{path}: {exc.message}", hint=exc.hint) from exc
+
+
+def _check_events(text: bytes) -> None:
+    """Refuse what is small to write and large to read, before anything is built from it."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Base):
+        if isinstance(event, yaml.AliasEvent):
+            problem = "aliases (*name) are not accepted: write the value out"
+            raise yaml.MarkedYAMLError(None, None, problem, event.start_mark)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise yaml.MarkedYAMLError(None, None, f"more than {MAX_DEPTH} levels", event.start_mark)
 
 
 def _yaml_problem(exc: yaml.YAMLError) -> str:

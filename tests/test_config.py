@@ -57,14 +57,15 @@ def test_values_arrive_typed(tmp_path: Path) -> None:
         ("", "Expected `object`, got `null`", ""),
         ("just text", "Expected `object`, got `str`", ""),
         ("block_ms: [", "no valid YAML", ""),
-        ("a: 1\nb: {", "line 3, column 1", ""),
+        ("a: 1\nb: ]", "line 2, column 4", ""),
         ("block_ms: 1\nblock_ms: 2", "key 'block_ms' is given twice (line 2, column 1)", ""),
-        ("bands: &x [{low_hz: 1}]\nnamed: *x", "aliases", "Write the value out."),
+        ("bands: &x [{low_hz: 1}]\nnamed: *x", "aliases", "write the value out"),
         ("block_ms: 2026-13-99", "settings.yaml", ""),
         ("? [a]\n: 1", "a key must be one word", ""),
         ("!!python/object/apply:os.system [true]", "no valid YAML", ""),
         (b"\xff\xfe\x00", "no valid YAML", ""),
-        ("{" * 20_000, "no valid YAML", ""),
+        ("{" * 250_000, "more than 30 levels", ""),
+        ("- " * 120_000, "more than 30 levels", ""),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, text: str | bytes, problem: str, advice: str) -> None:
