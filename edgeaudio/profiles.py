@@ -11,7 +11,6 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from edgeaudio.backends.base import Runtime
 from edgeaudio.config import load_yaml, nearest
 from edgeaudio.errors import ConfigError
 
@@ -23,14 +22,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)] = "generic"
     description: str = "Any 64-bit Linux machine"
-    capture_block_ms: Annotated[int, Meta(ge=1, le=500)] = 20
-    """Length of the blocks that the audio system delivers."""
     hop_ms: Annotated[int, Meta(ge=10, le=500)] = 80
     """How often models run. Longer costs less and answers later; a whole number of model steps is best."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2000
     """How far the models may fall behind a live source before the engine jumps to the present."""
-    backends: Annotated[tuple[Runtime, ...], Meta(min_length=1)] = ("litert", "onnx")
-    """Runtimes in the order in which they are tried."""
 
 
 def load_profile(name_or_path: str | Path = "generic") -> Profile:

@@ -33,8 +33,7 @@ def test_a_file_is_a_profile_too(tmp_path):
     [
         ("hop_msec: 80", "hop_msec.*\n.*Did you mean 'hop_ms'"),
         ("hop_ms: 5", "hop_ms"),
-        ("backends: []", "backends"),
-        ("backends: [tpu]", "backends"),
+        ("max_lag_ms: long", "max_lag_ms"),
         ("threshold: 0.5", "threshold"),
     ],
 )
