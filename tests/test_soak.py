@@ -8,7 +8,8 @@ import numpy as np
 import psutil
 import pytest
 
-from edgeaudio import ArraySource, Engine
+from edgeaudio import ArraySource, Engine, Spotter
+from edgeaudio.backends import RUNTIMES
 from edgeaudio.events import Detection
 from edgeaudio.testing import scripted_spotter
 
@@ -18,7 +19,8 @@ HOURS = 24
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_day_through_the_engine_loses_nothing_and_grows_by_nothing():
+@pytest.mark.parametrize("backend", RUNTIMES)
+def test_a_day_through_the_engine_loses_nothing_and_grows_by_nothing(backend):
     process = psutil.Process(os.getpid())
     rss_after_hour = []
 
@@ -33,12 +35,14 @@ def test_a_day_through_the_engine_loses_nothing_and_grows_by_nothing():
             rss_after_hour.append(process.memory_info().rss)
 
     words = [(float(at_s), "go") for at_s in range(1, HOURS * 3600, 7)]
-    engine = Engine(ArraySource(day()), scripted_spotter(words))
+    # One that says something to count, and one that really computes.
+    model = Spotter.load("commands-12", backend=backend)
+    engine = Engine(ArraySource(day()), scripted_spotter(words), model)
     n_detections = 0
     with engine:
         for event in engine:
             assert isinstance(event, Detection)
-            n_detections += 1
+            n_detections += event.model == "scripted"
     stats = engine.stats()
     assert stats.processed_samples == stats.capture.written_samples == HOURS * 3600 * RATE
     assert stats.skipped_samples == stats.capture.dropped_samples == stats.events_dropped == 0
