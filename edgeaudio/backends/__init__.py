@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 RUNTIMES: tuple[Runtime, ...] = ("litert", "onnx")
-"""In the order in which they are tried: LiteRT costs a quarter of onnxruntime's time a step."""
+"""In the order in which they are tried: LiteRT takes less than half of onnxruntime's time a step."""
 
 _MODULES = {"litert": "ai_edge_litert", "onnx": "onnxruntime"}
 _EXTRAS = {"litert": "tflite", "onnx": "onnx"}

@@ -14,7 +14,7 @@ from edgeaudio.backends import Runtime, Signature, StateSpec, open_graph, stream
 from edgeaudio.errors import ModelError, OutputError
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.manifest import load_manifest
-from edgeaudio.training.export import TFLITE_STEPS, update_manifest, write_bundle
+from edgeaudio.training.export import MAX_STEPS, update_manifest, write_bundle
 from edgeaudio.training.export_onnx import export_onnx_float, export_onnx_int8
 from edgeaudio.training.export_tflite import export_tflite
 from edgeaudio.training.graph import Conv, Graph
@@ -90,11 +90,12 @@ def test_every_form_gives_the_same_answer(make: Callable[[], Graph], step_frames
         "litert", export_tflite(quantized, step_frames), graph, fills=signed, frames=frames, step=step_frames
     )
     step = quantized.scales[graph.logits].scale
-    # Both rescale in float32 like the reference; a tie may fall the other way once and carry through.
-    assert np.abs(onnx - integer).max() <= 1.01 * step
-    # LiteRT's residual sums are in fixed point besides.
-    assert np.abs(tflite - integer).max() <= 2.01 * step
-    assert np.mean(tflite != onnx) < 0.02
+    # A tie of rounding may fall the other way inside the network and become another step outside...
+    assert np.abs(onnx - integer).max() <= MAX_STEPS * step
+    assert np.abs(tflite - integer).max() <= MAX_STEPS * step
+    # ...but ties are rare.
+    assert np.mean(onnx != integer) < 0.02
+    assert np.mean(tflite != integer) < 0.02
 
 
 def test_grouped_but_not_depthwise_is_refused() -> None:
@@ -132,7 +133,7 @@ def test_a_written_bundle_holds_what_was_said(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "random"
     agreement = write_random_bundle(folder)
     assert agreement.snr_db > 20
-    assert agreement.tflite_steps <= TFLITE_STEPS
+    assert agreement.tflite_steps <= MAX_STEPS
     manifest = load_bundle(folder).manifest
     assert manifest.labels == ("yes", "no", "unknown", "silence")
     # Stem: 5 frames. Then four kernels of 5 at stride 2: 4 * 2 * (1 + 1 + 3 + 3) = 64 more.
