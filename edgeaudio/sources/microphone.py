@@ -13,8 +13,8 @@ from edgeaudio.ring import RingBuffer
 from edgeaudio.sources.base import SLICE_S
 from edgeaudio.sources.callback import Port
 from edgeaudio.sources.devices import DeviceInfo, Pin, find_device, list_devices
-from edgeaudio.sources.portaudio import InputStream, close_within, open_stream
-from edgeaudio.sources.reopen import CLOSE_S, Reopener
+from edgeaudio.sources.portaudio import InputStream, close_within, leave_behind, open_stream
+from edgeaudio.sources.reopen import Reopener
 from edgeaudio.sources.resample import Resampler, check_channel
 from edgeaudio.stats import CaptureStats
 from edgeaudio.types import SAMPLE_RATE_HZ
@@ -28,6 +28,9 @@ _RING_S = 8
 
 _SILENT_S = 1.5
 """No callback for so long: the device is lost, whatever PortAudio says."""
+
+_STOP_S = 2.0
+"""How long `stop` waits for a device to close; that takes milliseconds, or for ever."""
 
 _VIRTUAL_CHANNELS = 9
 """A device that claims so many channels is a sound server's, which mixes down by itself."""
@@ -291,9 +294,10 @@ class Microphone:
                 reopener, self._reopener = self._reopener, None
                 if stream is not None:
                     stream.port.mute()
-                    close_within(stream, CLOSE_S)
-                if reopener is not None:
-                    reopener.stop()
+                closed = stream is None or close_within(stream, _STOP_S)
+                ended = reopener is None or reopener.stop()
+                if not (closed and ended):
+                    leave_behind()
             finally:
                 self._in_use.release()
 

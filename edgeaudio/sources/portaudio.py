@@ -7,6 +7,7 @@ restart. Where they are gone, `BlockingStream` does with public ones, at the pri
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -21,6 +22,7 @@ __all__ = [
     "CallbackStream",
     "InputStream",
     "close_within",
+    "leave_behind",
     "open_stream",
     "refresh_devices",
 ]
@@ -158,6 +160,13 @@ def refresh_devices() -> None:
     if hasattr(sd, "_terminate") and hasattr(sd, "_initialize"):
         sd._terminate()
         sd._initialize()
+
+
+def leave_behind() -> None:
+    """PortAudio hangs: do not wait for it when the interpreter ends."""
+    handler = getattr(sounddevice(), "_exit_handler", None)
+    if handler is not None:
+        atexit.unregister(handler)
 
 
 def close_within(stream: InputStream, timeout_s: float) -> bool:

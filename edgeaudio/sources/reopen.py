@@ -20,6 +20,9 @@ CLOSE_S = 5.0
 FIRST_BLOCK_S = 1.5
 """A stream that opens but delivers nothing for so long does not count as restored."""
 
+_LAST_ATTEMPT_S = 1.0
+"""How long an attempt under way is waited for when it is not wanted any more; it takes a tenth of that."""
+
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 5.0
 
@@ -55,12 +58,17 @@ class Reopener:
             stream, self._stream = self._stream, None
         return stream
 
-    def stop(self) -> None:
-        """Give up; what is open is closed, here or in the thread."""
+    def stop(self) -> bool:
+        """Give up, closing what is open; False if PortAudio hangs in what it is doing."""
         self._stop.set()
+        self._thread.join(_LAST_ATTEMPT_S)
+        self._close_untaken()
+        return not (self._thread.is_alive() or self._hanging)
+
+    def _close_untaken(self) -> None:
         stream = self.take()
         if stream is not None:
-            close_within(stream, CLOSE_S)
+            self._close(stream)
 
     def _run(self) -> None:
         self._close(self._dead)
@@ -77,8 +85,8 @@ class Reopener:
                 continue
             with self._handover:
                 self._stream = stream
-            if self._stop.is_set():
-                self.stop()
+            if self._stop.is_set():  # nobody waits for it any more
+                self._close_untaken()
             return
 
     def _attempt(self) -> InputStream:

@@ -64,14 +64,14 @@ def speech_in(audio: Samples) -> Samples | None:
 
 
 def check_loss_and_return(
-    listener: Listener, break_it: Callable[[], None], mend_it: Callable[[], None]
+    listener: Listener, break_it: Callable[[], None], mend_it: Callable[[], None], away_s: float
 ) -> None:
     """Indices keep telling the time, and what is heard afterwards is exact again."""
     began, began_at = time.monotonic(), listener.source.ring.position
     break_it()
     noticed_s = listener.until(lambda: listener.heard(DeviceLost), 10, "the loss is noticed")
     assert noticed_s < 2.0, "the goal for a device that went away"
-    listener.until(lambda: time.monotonic() > began + 3.0, 10, "the device is away for a while")
+    listener.until(lambda: time.monotonic() > began + away_s, 10, "the device is away for a while")
     mend_it()
     listener.until(lambda: listener.heard(DeviceRestored), 30, "the device is back")
     listener.until(lambda: len(listener.gaps) == 1, 10, "the gap is reached")
@@ -84,7 +84,7 @@ def check_loss_and_return(
     listener.step()
     passed_s = time.monotonic() - began
     heard_s = (listener.source.ring.position - began_at) / 16000
-    # Buffers of the server and a busy machine; the time away was more than ten times as long.
+    # Buffers of the server and a busy machine; the time away was several times as long.
     assert heard_s == pytest.approx(passed_s, abs=0.25)
 
 
@@ -96,17 +96,17 @@ def test_every_bit_is_heard(listener: Listener, pulse: PulseServer) -> None:
 
 
 def test_unplugged_and_plugged_in_again(listener: Listener, pulse: PulseServer) -> None:
-    check_loss_and_return(listener, pulse.unplug, pulse.plug)
+    check_loss_and_return(listener, pulse.unplug, pulse.plug, away_s=1.0)
     check_every_bit(listener, pulse)
 
 
 def test_the_server_is_killed_and_comes_back(listener_by_callback: Listener, pulse: PulseServer) -> None:
-    check_loss_and_return(listener_by_callback, pulse.kill, pulse.start)
+    check_loss_and_return(listener_by_callback, pulse.kill, pulse.start, away_s=1.0)
     check_every_bit(listener_by_callback, pulse)
 
 
 def test_the_server_freezes_for_three_seconds(listener: Listener, pulse: PulseServer) -> None:
-    check_loss_and_return(listener, pulse.pause, pulse.resume)
+    check_loss_and_return(listener, pulse.pause, pulse.resume, away_s=3.0)
     check_every_bit(listener, pulse)
 
 

@@ -103,13 +103,22 @@ def test_stop_ends_the_attempts_and_closes_what_was_opened(refreshes: list[float
     opener = Opener(DeviceError("gone"))
     reopener = Reopener(new_stream(), opener)
     until(lambda: reopener.attempts > 0, 10, "an attempt")
-    reopener.stop()
-    until(lambda: not reopener._thread.is_alive(), 10, "the thread ends")
+    assert reopener.stop()
     n = len(opener.asked_at)
 
     fresh = new_stream()
     reopener = Reopener(new_stream(), Opener(fresh))
     until(lambda: not reopener._thread.is_alive(), 10, "the stream is open")
-    reopener.stop()
+    assert reopener.stop()
     assert fresh.closed.is_set()
     assert len(opener.asked_at) == n
+
+
+def test_stop_says_when_portaudio_hangs(refreshes: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reopen, "_LAST_ATTEMPT_S", 0.05)
+    hanging, fresh = new_stream(close_hangs=True), new_stream()
+    reopener = Reopener(hanging, Opener(fresh))
+    assert not reopener.stop()
+    hanging.released.set()
+    until(lambda: not reopener._thread.is_alive(), 10, "the thread ends")
+    assert reopener.attempts == 0
