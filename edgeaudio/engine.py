@@ -34,6 +34,9 @@ _LOG = logging.getLogger(__name__)
 _WAIT_S = 0.1
 """How late the engine's thread notices `Engine.stop` while no audio comes."""
 _JOIN_S = 5.0
+_CATCH_UP_S = 0.5
+"""After a stall, of a sound server or of this process, seconds of audio come at once. Nothing of them needs
+to be lost: the engine works them off a hundred times faster than they were spoken."""
 _RESERVED_EVENTS = 64
 """Places in the queue that detections cannot take from the news of losses and devices."""
 
@@ -52,8 +55,8 @@ class Engine:
     profile : Profile, optional
         What the hardware needs; default `Profile()`.
     max_lag_ms : int, optional
-        Instead of the profile's: how far a live source may be ahead before the engine jumps to the
-        present. The jump is counted in ``skipped_samples`` and becomes a `Gap`.
+        Instead of the profile's: how far a live source may be ahead for half a second before the
+        engine jumps to the present. The jump is counted in ``skipped_samples`` and becomes a `Gap`.
     max_events : int
         Events that wait for a slow caller; further ones are dropped and counted. 64 further
         places are kept for events that are no detections.
@@ -103,6 +106,7 @@ class Engine:
         self._failure: BaseException | None = None
         self._fresh = True
         self._at_start = True
+        self._late_since_s: float | None = None
         self._processed = 0
         self._skipped = 0
         self._events = 0
@@ -262,7 +266,7 @@ class Engine:
         finished = source.finished  # read before the wait: so no sample can come after it
         available = source.wait(wanted, _WAIT_S)
         events += source.take_notices()
-        if source.live and available > self._max_lag:
+        if source.live and self._is_hopeless(available):
             self._skip(available - listener.first_samples, events)
             return True
         if available < wanted:
@@ -283,6 +287,16 @@ class Engine:
             self._at_start = False
         return True
 
+    def _is_hopeless(self, available: int) -> bool:
+        """Whether the lag was too long for `_CATCH_UP_S`: more than a burst that is worked off quickly."""
+        if available <= self._max_lag:
+            self._late_since_s = None
+            return False
+        now_s = time.monotonic()
+        if self._late_since_s is None:
+            self._late_since_s = now_s
+        return now_s - self._late_since_s >= _CATCH_UP_S
+
     def _finish(self, finished: bool, events: list[Event]) -> bool:
         """With no sample left: False, and the last decisions, if the source has ended."""
         if finished:
@@ -302,6 +316,7 @@ class Engine:
         ring = self._source.ring
         gap = Gap(start_sample=ring.position, n_samples=n, cause="consumer_lag")
         ring.advance(n)
+        self._late_since_s = None
         self._skipped += n
         self._lose(gap, events)
 

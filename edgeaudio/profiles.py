@@ -25,7 +25,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     hop_ms: Annotated[int, Meta(ge=10, le=500)] = 80
     """How often models run. Longer costs less and answers later; a whole number of model steps is best."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2000
-    """How far the models may fall behind a live source before the engine jumps to the present."""
+    """How far the models may stay behind a live source before the engine jumps to the present."""
 
 
 def load_profile(name_or_path: str | Path = "generic") -> Profile:
