@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> Report:
     cpu_ms: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     rss_mb: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     with tempfile.TemporaryDirectory() as folder:
-        short, long = (_record(Path(folder), options.audio, seconds) for seconds in (SHORT_S, LONG_S))
+        short, long = (record(Path(folder), options.audio, seconds) for seconds in (SHORT_S, LONG_S))
         for contestant in contestants:
             _measure(contestant, short)  # compiles, and fills the file cache
         for _ in range(repetitions):
@@ -146,7 +146,8 @@ def _open_wake_word_has_models() -> bool:
     return any((Path(spec.origin).parent / "resources" / "models").glob("*.onnx"))
 
 
-def _record(folder: Path, manifest: Path | None, seconds: int) -> Recording:
+def record(folder: Path, manifest: Path | None, seconds: int) -> Recording:
+    """Write :func:`daemon_audio` into ``folder``, both ways."""
     samples = daemon_audio(manifest, seconds)
     recording = Recording(folder / f"{seconds}.wav", folder / f"{seconds}.raw")
     recording.raw.write_bytes(samples.tobytes())
