@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 import yaml
 from msgspec import Meta
 
@@ -151,7 +152,22 @@ def load_manifest(path: Path) -> ModelManifest:
 
 
 def dump_manifest(manifest: ModelManifest) -> str:
-    """Return the manifest as YAML that :func:`load_manifest` reads back."""
-    return yaml.safe_dump(
-        msgspec.to_builtins(manifest), sort_keys=False, allow_unicode=True, width=110, default_flow_style=None
-    )
+    """Return the manifest as YAML that :func:`load_manifest` reads back.
+
+    Raises
+    ------
+    ModelError
+        If ``results`` holds something that is no plain value.
+    """
+    try:
+        plain = msgspec.to_builtins(manifest, enc_hook=_plain)
+    except TypeError as exc:
+        raise ModelError(f"model '{manifest.name}' cannot be written: {exc}") from exc
+    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's scalars, which measured results are full of, into Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is no plain value")

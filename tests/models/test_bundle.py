@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
@@ -49,6 +50,16 @@ def test_the_manifest_survives_dumping(folder: Path) -> None:
     manifest = load_bundle(folder).manifest
     (folder / "model.yaml").write_text(dump_manifest(manifest))
     assert load_manifest(folder / "model.yaml") == manifest
+
+
+def test_results_of_numpy_are_written_as_numbers(folder: Path) -> None:
+    manifest = load_manifest(folder / "model.yaml")
+    results = {"miss_rate": np.float64(0.05), "clips": np.int64(7), "interval": [np.float32(0.25), 0.5]}
+    (folder / "model.yaml").write_text(dump_manifest(msgspec.structs.replace(manifest, results=results)))
+    found = load_manifest(folder / "model.yaml").results
+    assert found == {"miss_rate": 0.05, "clips": 7, "interval": [0.25, 0.5]}
+    with pytest.raises(ModelError, match="cannot be written"):
+        dump_manifest(msgspec.structs.replace(manifest, results={"where": folder}))
 
 
 @pytest.mark.parametrize(
