@@ -70,9 +70,9 @@ def prepare_room(rir: Samples) -> Samples:
     The longest response decays over seconds; what comes after 0.4 s is beyond what a network of
     about a second's view can learn from, and is faded out over the last quarter.
     """
-    direct = int(np.argmax(np.abs(rir)))
-    if rir.size == 0 or rir[direct] == 0:
+    if not np.any(rir):
         raise InputError("A room impulse response is empty or silent.")
+    direct = int(np.argmax(np.abs(rir)))
     room = rir[direct : direct + int(ROOM_S * SAMPLE_RATE_HZ)] / rir[direct]
     fade = room.size // 4
     room[room.size - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)

@@ -113,7 +113,8 @@ def synthesise(
     engines : sequence of str, optional
         Names of engines to draw from, in equal parts; all installed ones if None.
     seed : int
-        Equal seeds, engines and phrases give equal clips, whatever other phrases are asked for.
+        Equal arguments and engines give equal files. The draws for a phrase do not depend on what
+        other phrases are asked for.
     carriers : bool
         Cut half of the phrases of up to three words out of a longer sentence.
     held_out : sequence of str

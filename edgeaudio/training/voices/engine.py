@@ -73,10 +73,12 @@ def missing(engine: Engine) -> MissingDependencyError:
     return MissingDependencyError(f"The speech engine {engine.name} is not installed.", hint=engine.install)
 
 
-def output(arguments: Sequence[str], given: bytes = b"") -> bytes:
+def output(arguments: Sequence[str], given: bytes = b"", cwd: Path | None = None) -> bytes:
     """Standard output of a command; that it failed shows in what it did not make."""
     try:
-        result = subprocess.run(arguments, input=given, capture_output=True, timeout=TIMEOUT_S, check=False)
+        result = subprocess.run(
+            arguments, input=given, cwd=cwd, capture_output=True, timeout=TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired as error:
         raise EdgeAudioError(f"The speech engine {arguments[0]} gave no answer in {TIMEOUT_S} s.") from error
     return result.stdout

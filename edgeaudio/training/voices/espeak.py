@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from edgeaudio.training.voices.engine import Spoken, Utterance, missing, output
 from edgeaudio.training.voices.espeak_worker import HEADER
 
 __all__ = ["Espeak"]
+
+# Where `python -m` finds this package even if it is not installed.
+_ROOT = Path(__file__).parents[3]
 
 
 class Espeak:
@@ -42,7 +46,7 @@ class Espeak:
         """``accent+variant`` names."""
         if ctypes.util.find_library("espeak-ng") is None:
             return ()
-        variants = output(self._WORKER).decode().splitlines()
+        variants = output(self._WORKER, cwd=_ROOT).decode().splitlines()
         people = [variant for variant in variants if not self.NOT_A_PERSON.search(variant)]
         return tuple(f"{accent}+{variant}" for accent in self.ACCENTS for variant in people)
 
@@ -55,17 +59,15 @@ class Espeak:
 
     def _batch(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
         lines = "".join(json.dumps(asdict(utterance)) + "\n" for utterance in utterances)
-        answer = output((*self._WORKER, "say"), lines.encode())
+        answer = output((*self._WORKER, "say"), lines.encode(), cwd=_ROOT)
         place = 0
         for _ in utterances:
-            if len(answer) - place < HEADER.size:
-                yield None  # the library crashed on an earlier one
-                continue
-            n, rate, start, end = HEADER.unpack_from(answer, place)
-            place += HEADER.size
-            if n < 0:
+            # A crash ends the answer early: this utterance and those after it are lost.
+            header = answer[place : place + HEADER.size]
+            n, rate, start, end = HEADER.unpack(header) if len(header) == HEADER.size else (-1, 0, 0, 0)
+            first, place = place + HEADER.size, place + HEADER.size + 2 * max(n, 0)
+            if n < 0 or place > len(answer):
                 yield None
                 continue
-            samples = np.frombuffer(answer, "<i2", n, place) * np.float32(1 / 32768)
-            place += 2 * n
+            samples = np.frombuffer(answer, "<i2", n, first) * np.float32(1 / 32768)
             yield Spoken(samples, rate, start, end)
