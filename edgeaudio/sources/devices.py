@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import re
+import sys
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -10,6 +14,8 @@ import msgspec
 from edgeaudio.errors import DeviceError, MissingDependencyError
 
 __all__ = ["DeviceInfo", "Pin", "find_device", "list_devices", "sounddevice"]
+
+_log = logging.getLogger(__name__)
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +41,7 @@ def sounddevice() -> Any:
     MissingDependencyError
         It or the PortAudio library is not installed.
     """
+    _quieten_alsa()
     try:
         import sounddevice
     except ImportError as error:
@@ -46,6 +53,23 @@ def sounddevice() -> Any:
             f"microphones need the PortAudio library: {error}", hint="sudo apt-get install libportaudio2"
         ) from error
     return sounddevice
+
+
+@lru_cache(maxsize=1)
+def _quieten_alsa() -> None:
+    """Keep ALSA from writing to stderr about every device that is not there.
+
+    It does so dozens of times whenever PortAudio starts and at each attempt to open a lost device.
+    The handler has to be native code, since the realtime thread calls it too; any C function
+    that ignores its arguments will do. With the log at debug level ALSA may speak.
+    """
+    if sys.platform != "linux" or _log.isEnabledFor(logging.DEBUG):
+        return
+    try:
+        alsa = ctypes.CDLL("libasound.so.2")
+        alsa.snd_lib_error_set_handler(ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p))
+    except (OSError, AttributeError):
+        _log.debug("no ALSA to be quietened")
 
 
 def list_devices() -> list[DeviceInfo]:
