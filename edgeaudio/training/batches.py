@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +19,12 @@ from edgeaudio.training.streams import StreamMaker, frame_targets
 from edgeaudio.types import Frames, Samples
 
 __all__ = ["BatchSource", "Layout", "mask_features", "offline_frames"]
+
+REUSED = 0.5
+"""Share of streams taken once more from the latest ones: making one costs twice what learning does."""
+KEPT_STREAMS = 1024
+
+_Stream: TypeAlias = tuple[NDArray[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ class Layout:
 
     def frame_ends(self) -> NDArray[np.int64]:
         """``[n_frames]``: the sample after the newest one of each frame."""
-        return np.arange(self.n_frames, dtype=np.int64) * self.spec.hop_samples + self.spec.window_samples
+        starts: NDArray[np.int64] = np.arange(self.n_frames, dtype=np.int64) * self.spec.hop_samples
+        return np.asarray(starts + self.spec.window_samples, np.int64)
 
     def newest(self) -> NDArray[np.int64]:
         """``[n_frames / stride]``: the newest sample behind each output frame."""
@@ -49,7 +56,8 @@ class Layout:
 def offline_frames(frontend: Frontend, samples: Samples) -> Frames:
     """All frames of a recording, as a fresh frontend makes them; an array of the caller's own."""
     frontend.reset()
-    return frontend.process(samples).copy()
+    frames: Frames = frontend.process(samples).copy()
+    return frames
 
 
 def mask_features(frames: Frames, rng: np.random.Generator, strength: float, fill: float) -> None:
@@ -112,35 +120,46 @@ class BatchSource:
             yield Batch(*tensors)
 
 
+@dataclass(frozen=True)
 class _Streams(IterableDataset[list[torch.Tensor]]):
-    def __init__(
-        self,
-        maker: StreamMaker,
-        augmenter: Augmenter,
-        layout: Layout,
-        batch_size: int,
-        seed: int,
-        fill: float,
-        strength: Any,
-    ) -> None:
-        self.maker, self.augmenter, self.layout = maker, augmenter, layout
-        self.batch_size, self.seed, self.fill, self.strength = batch_size, seed, fill, strength
+    maker: StreamMaker
+    augmenter: Augmenter
+    layout: Layout
+    batch_size: int
+    seed: int
+    fill: float
+    strength: Any
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
         info = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, info.id if info else 0])
         frontend = Frontend(self.layout.spec)
         torch.set_num_threads(1)
+        kept: list[_Stream] = []
         while True:
-            streams = [self._stream(frontend, rng) for _ in range(self.batch_size)]
+            streams = []
+            for _ in range(self.batch_size):
+                if len(kept) == KEPT_STREAMS and rng.random() < REUSED:
+                    stream = kept[int(rng.integers(KEPT_STREAMS))]
+                else:
+                    stream = self._stream(frontend, rng)
+                    kept.append(stream)
+                    if len(kept) > KEPT_STREAMS:
+                        kept.pop(int(rng.integers(KEPT_STREAMS)))
+                streams.append((self._masked(stream[0], rng), *stream[1:]))
             yield [torch.from_numpy(np.stack(column)) for column in zip(*streams, strict=True)]
 
-    def _stream(self, frontend: Frontend, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+    def _masked(self, frames: Frames, rng: np.random.Generator) -> Frames:
+        if self.layout.spec.features == "waveform":
+            return frames
+        masked: Frames = frames.copy()
+        mask_features(masked, rng, float(self.strength.value), self.fill)
+        return masked
+
+    def _stream(self, frontend: Frontend, rng: np.random.Generator) -> _Stream:
         layout, strength = self.layout, float(self.strength.value)
         samples, spoken = self.maker(rng)
         self.augmenter.strength = strength
         frames = offline_frames(frontend, self.augmenter(samples, rng))
-        if layout.spec.features != "waveform":
-            mask_features(frames, rng, strength, self.fill)
         targets = frame_targets(spoken, layout.newest(), len(self.maker.pools.real), layout.n_samples)
         return frames, targets.label, targets.weight, targets.said, targets.judged

@@ -102,9 +102,7 @@ def load_clips(
         starts = [0, *ends[:-1].tolist()]
         for row, start, end in zip(rows, starts, ends.tolist(), strict=True):
             key = str(row.path.relative_to(manifest.parent))
-            clips.append(
-                Clip(corpus, key, samples[start:end], row.label, row.speaker, row.split, row.text)
-            )
+            clips.append(Clip(corpus, key, samples[start:end], row.label, row.speaker, row.split, row.text))
     return clips
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__dataclass_fields__))
+        return Batch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -219,19 +219,24 @@ def _save(path: Path, net: SpotterNet, optimizer: torch.optim.Optimizer, state: 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
-        fields = {"step": state.step, "seconds": state.seconds, "averaged": state.averaged, "mean": state.mean}
-        spec = {name: str(value) for name, value in asdict(net.spec).items()}
         torch.save(
-            {"spec": spec, "net": net.state_dict(), "optimizer": optimizer.state_dict(), **fields}, partial
+            {
+                "spec": {name: str(value) for name, value in asdict(net.spec).items()},
+                "net": net.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": state.step,
+                "seconds": state.seconds,
+                "averaged": state.averaged,
+                "mean": state.mean,
+            },
+            partial,
         )
         partial.replace(path)
     except (OSError, RuntimeError) as error:
         raise OutputError(f"{path}: cannot write the checkpoint: {error}") from error
 
 
-def _load(
-    path: Path, net: SpotterNet, optimizer: torch.optim.Optimizer, device: torch.device
-) -> TrainState:
+def _load(path: Path, net: SpotterNet, optimizer: torch.optim.Optimizer, device: torch.device) -> TrainState:
     hint = "Train without --resume to start again."
     try:
         # weights_only: a checkpoint holds tensors and numbers, nothing that runs.

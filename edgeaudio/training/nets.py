@@ -11,6 +11,7 @@ Source: Choi et al., "Temporal Convolution for Real-time Keyword Spotting on Mob
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from edgeaudio.training.graph import Add, Conv, Graph, left_pad
 
-__all__ = ["CausalConv", "NetSpec", "SpotterNet", "receptive_field", "to_graph"]
+__all__ = ["CausalConv", "NetSpec", "SpotterNet", "to_graph"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,10 @@ class CausalConv(nn.Module):
     def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Weight and bias with the batch norm's running statistics multiplied in."""
         norm = self.norm
-        assert norm.running_mean is not None and norm.running_var is not None
-        gain = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+        mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
+        gain = norm.weight.double() / torch.sqrt(variance + norm.eps)
         weight = self.conv.weight.double() * gain[:, None, None]
-        bias = norm.bias.double() - norm.running_mean.double() * gain
+        bias = norm.bias.double() - mean * gain
         return _array(weight), _array(bias)
 
 
@@ -126,31 +127,16 @@ def to_graph(net: SpotterNet) -> Graph:
 
     name = "frames"
     for i, layer in enumerate(net.stem):
-        assert isinstance(layer, CausalConv)
-        name = conv(layer, name, f"stem{i}", relu=True)
+        name = conv(cast(CausalConv, layer), name, f"stem{i}", relu=True)
     for i, block in enumerate(net.blocks):
-        assert isinstance(block, _Block)
-        inner = conv(block.first, name, f"block{i}a", relu=True)
-        inner = conv(block.second, inner, f"block{i}b", relu=False)
+        first, second = cast(_Block, block).first, cast(_Block, block).second
+        inner = conv(first, name, f"block{i}a", relu=True)
+        inner = conv(second, inner, f"block{i}b", relu=False)
         nodes.append(Add((name, inner), f"block{i}", relu=True))
         name = f"block{i}"
-    assert net.head.bias is not None
-    nodes.append(Conv(name, "logits", _array(net.head.weight), _array(net.head.bias)))
+    head_bias = cast(Tensor, net.head.bias)
+    nodes.append(Conv(name, "logits", _array(net.head.weight), _array(head_bias)))
     return Graph(net.spec.n_bands, net.spec.input_mean, net.spec.input_scale, tuple(nodes))
-
-
-def receptive_field(graph: Graph) -> int:
-    """Input frames that one output frame depends on."""
-    # Walking with (frames seen, input frames per frame) per tensor; at an addition the longer one counts.
-    seen = {graph.input: (1, 1)}
-    for node in graph.nodes:
-        if isinstance(node, Conv):
-            frames, step = seen[node.source]
-            frames += (node.weight.shape[2] - 1) * node.dilation * step
-            seen[node.output] = (frames, step * node.stride)
-        else:
-            seen[node.output] = max(seen[source] for source in node.sources)
-    return seen[graph.logits][0]
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +50,8 @@ class SpotterPlan:
 
     spec: FrontendSpec
     net: NetSpec
-    recipe: Recipe = Recipe()
-    loop: LoopSettings = LoopSettings()
+    recipe: Recipe = field(default_factory=Recipe)
+    loop: LoopSettings = field(default_factory=LoopSettings)
     n_frames: int = 192
     batch_size: int = 64
     seed: int = 1
@@ -59,6 +59,8 @@ class SpotterPlan:
     full_strength_at: float = 0.4
     """Part of the training after which the augmentation has grown to its full strength."""
     first_strength: float = 0.2
+    mine_at: tuple[float, ...] = (0.35, 0.55, 0.75)
+    """Parts of the training after which hard negatives are looked for anew."""
 
 
 def said_word(clip: Clip, words: Sequence[str]) -> int | None:
@@ -188,53 +190,87 @@ def fit(
     """Train one network; see :func:`edgeaudio.training.loop.train`."""
     torch.manual_seed(plan.seed)
     net = SpotterNet(plan.net)
-    batches = _batches(plan, material)
+    feed = _Feed(plan, material)
 
     def progressed(done: float) -> None:
-        batches.strength = min(1.0, plan.first_strength + (1.0 - plan.first_strength) * done / plan.full_strength_at)
+        feed.progress(done)
         if on_progress is not None:
             on_progress(done)
 
     def epoch(number: int, loss: float) -> None:
+        feed.mine(net)
         if on_epoch is not None:
             on_epoch(number, loss, net)
 
-    progressed(0.0)
-    stream: Iterator[Batch] = iter(batches)
-    return train(net, stream, plan.loop, checkpoint, resume=resume, on_progress=progressed, on_epoch=epoch)
+    return train(net, feed, plan.loop, checkpoint, resume=resume, on_progress=progressed, on_epoch=epoch)
 
 
-def _batches(plan: SpotterPlan, material: Material) -> BatchSource:
+class _Feed:
+    """Batches whose augmentation grows, and whose negatives grow harder, with the training."""
+
+    def __init__(self, plan: SpotterPlan, material: Material) -> None:
+        self._plan, self._material = plan, material
+        self._done = 0.0
+        self._mined = 0
+        self._open()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def progress(self, done: float) -> None:
+        plan, self._done = self._plan, done
+        grown = plan.first_strength + (1.0 - plan.first_strength) * done / plan.full_strength_at
+        self._source.strength = min(1.0, grown)
+
+    def mine(self, net: SpotterNet) -> None:
+        """Look for hard negatives when it is time; workers start again with them."""
+        due = sum(self._done >= part for part in self._plan.mine_at)
+        if due <= self._mined:
+            return
+        self._mined = due
+        from edgeaudio.training.mining import hard_negatives
+
+        material, pools = self._material, self._material.pools
+        short = [clip for group in {id(g): g for g in pools.confusable}.values() for clip in group]
+        hard = hard_negatives(net, [*pools.speech, *short], material.words, self._plan.spec)
+        self._material = replace(material, pools=replace(pools, hard=hard))
+        self._open()
+
+    def _open(self) -> None:
+        self._source = _batches(self._plan, self._material, seed=self._plan.seed + 7919 * self._mined)
+        self._batches = iter(self._source)
+        self.progress(self._done)
+
+
+def _batches(plan: SpotterPlan, material: Material, *, seed: int, workers: int | None = None) -> BatchSource:
     layout = Layout(plan.spec, plan.n_frames, plan.net.stride)
-    maker = StreamMaker(material.pools, plan.recipe, layout.n_samples)
-    augmenter = Augmenter(material.noises, material.rooms)
     return BatchSource(
-        maker,
-        augmenter,
+        StreamMaker(material.pools, plan.recipe, layout.n_samples),
+        Augmenter(material.noises, material.rooms),
         layout,
         batch_size=plan.batch_size,
-        seed=plan.seed,
-        workers=plan.workers,
+        seed=seed,
+        workers=plan.workers if workers is None else workers,
         fill=plan.net.input_mean,
     )
 
 
 def calibration_frames(plan: SpotterPlan, material: Material, n_streams: int = 128) -> Frames:
     """``[n_streams, n_frames, n_bands]``: streams as the model will hear them, for activation ranges."""
-    source = _batches(plan_like(plan, workers=0, batch_size=n_streams, seed=plan.seed + 1000), material)
+    source = _batches(plan, material, seed=plan.seed + 1, workers=0)
     source.strength = 1.0
-    frames: Frames = next(iter(source)).frames.numpy()
-    return frames
+    batches = iter(source)
+    n_batches = -(-n_streams // plan.batch_size)
+    frames: Frames = np.concatenate([next(batches).frames.numpy() for _ in range(n_batches)])
+    return frames[:n_streams]
 
 
-def plan_like(plan: SpotterPlan, **changes: int) -> SpotterPlan:
-    """The same plan with other values."""
-    from dataclasses import replace
-
-    return replace(plan, **changes)
-
-
-def posteriors(net: SpotterNet, recordings: Sequence[Samples], spec: FrontendSpec) -> list[NDArray[np.float32]]:
+def posteriors(
+    net: SpotterNet, recordings: Sequence[Samples], spec: FrontendSpec
+) -> list[NDArray[np.float32]]:
     """Softmax posteriors ``[n / stride, n_labels]`` of whole recordings, each from a fresh state."""
     frontend, stride = Frontend(spec), net.spec.stride
     frames = [offline_frames(frontend, samples) for samples in recordings]

@@ -42,13 +42,14 @@ class Pools:
 
     ``real[w]`` and ``synthetic[w]`` are recordings of word ``w``; either may be empty.
     ``confusable`` holds short clips grouped by what is said, each group equally likely; ``speech``
-    longer utterances.
+    longer utterances; ``hard`` parts of them that were mistaken for a word.
     """
 
     real: Sequence[Sequence[Clip]]
     synthetic: Sequence[Sequence[Clip]]
     confusable: Sequence[Sequence[Clip]]
     speech: Sequence[Clip]
+    hard: Sequence[Clip] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Recipe:
     ``word, confusable, speech, pause`` are relative frequencies of the next item; ``synthetic`` is
     the share of synthetic recordings of a word that has real ones too; ``bare`` the share of
     streams that hold one whole clip and nothing else, like those of a test set; ``empty`` of
-    streams in which nobody speaks.
+    streams in which nobody speaks; ``hard`` the share of hard parts, where there are any, in speech.
     """
 
     word: float = 0.5
@@ -68,6 +69,7 @@ class Recipe:
     synthetic: float = 0.35
     bare: float = 0.3
     empty: float = 0.08
+    hard: float = 0.4
     speed: tuple[float, float] = (0.87, 1.15)
 
 
@@ -161,8 +163,13 @@ class StreamMaker:
         return samples, start, min(end, len(samples))
 
     def _utterance(self, rng: np.random.Generator) -> Samples:
-        clip = self.pools.speech[int(rng.integers(len(self.pools.speech)))]
-        n = min(len(clip.pcm), int(rng.uniform(0.4, 2.0) * SAMPLE_RATE_HZ))
+        hard = self.pools.hard
+        if hard and rng.random() < self.recipe.hard:
+            clip = hard[int(rng.integers(len(hard)))]
+            n = len(clip.pcm)
+        else:
+            clip = self.pools.speech[int(rng.integers(len(self.pools.speech)))]
+            n = min(len(clip.pcm), int(rng.uniform(0.4, 2.0) * SAMPLE_RATE_HZ))
         start = int(rng.integers(len(clip.pcm) - n + 1))
         part = clip.pcm[start : start + n]
         samples, _ = _respeeded(_level(part, (0, n), rng), self.recipe.speed, rng)
@@ -173,7 +180,8 @@ def _level(pcm: NDArray[np.int16], bounds: tuple[int, int], rng: np.random.Gener
     """Float samples whose speech lies at -26 dBFS, give or take 8 dB."""
     samples = pcm.astype(np.float32)
     rms = float(np.sqrt(np.mean(np.square(samples[bounds[0] : bounds[1]])))) + 1.0
-    return samples * np.float32(0.05 * 10.0 ** (rng.uniform(-0.4, 0.4)) / rms)
+    leveled: Samples = samples * np.float32(0.05 * 10.0 ** rng.uniform(-0.4, 0.4) / rms)
+    return leveled
 
 
 def _respeeded(

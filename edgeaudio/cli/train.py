@@ -1,0 +1,151 @@
+"""``edgeaudio train``: make a model from recordings and synthetic speech."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeaudio.cli.common import json_option, log_level_option, print_json
+from edgeaudio.cli.progress import progress_bar
+from edgeaudio.errors import MissingDependencyError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgeaudio.training.build import Job, Reporter
+
+__all__ = ["train"]
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--data", type=_FOLDER, help="Folder of corpora: a manifest.tsv in each, or in itself."),
+    click.option("--synthetic", metavar="DIR|generate", help="Folder of synthetic corpora, or make one."),
+    click.option("--output", type=_FOLDER, required=True, help="Folder of the new model; names it, too."),
+    click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long to train."),
+    click.option("--epochs", type=click.IntRange(min=1), default=60, show_default=True, help="Else so long."),
+    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True),
+    click.option("--resume", is_flag=True, help="Go on from the checkpoint of an earlier run."),
+    click.option("--checkpoint-dir", type=_FOLDER, help="Default: in the user's cache folder."),
+    click.option("--cache", type=_FOLDER, help="For decoded recordings. Default: the user's cache folder."),
+    click.option(
+        "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="For the network."
+    ),
+    click.option(
+        "--workers", type=click.IntRange(0, 256), default=1, show_default=True, help="For the data."
+    ),
+    click.option("--device", help="cpu, cuda, cuda:1 … By default a GPU if there is one."),
+    json_option("Print the results as one JSON object."),
+    log_level_option,
+)
+
+
+@click.group()
+def train() -> None:
+    """Train a model and export it.
+
+    Needs the extra "train": pip install "edgeaudio[train]". Corpora are folders with a manifest.tsv:
+    path, label, and if known seconds, speaker, split and text. Speakers are kept apart: a quarter of
+    them (half of the recordings of a wake word) is only measured on.
+    """
+
+
+def _job_options(command: _COMMAND) -> _COMMAND:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@train.command()
+@click.option("--words", help="The words, separated by spaces or commas. Default: the ten of commands-12.")
+@click.option(
+    "--features",
+    type=click.Choice(["log_mel", "waveform"]),
+    default="log_mel",
+    show_default=True,
+    help="What the network sees: mel bands, or raw samples.",
+)
+@_job_options
+def commands(*, words: str | None, features: Any, as_json: bool, **options: Any) -> None:
+    """A model that tells single words apart."""
+    job = _job(options)
+    from edgeaudio.training.commands import train_commands
+    from edgeaudio.training.phrases import COMMANDS
+
+    chosen = [word for word in re.split(r"[\s,]+", words.lower()) if word] if words else COMMANDS
+    with _reporter() as reporter:
+        results = train_commands(job, reporter, words=tuple(dict.fromkeys(chosen)), features=features)
+    _show(job, results, as_json=as_json)
+
+
+@train.command()
+@click.option("--phrase", default="computer", show_default=True, help="What it wakes at.")
+@click.option(
+    "--false-alarms-per-hour",
+    type=click.FloatRange(min=0),
+    default=0.5,
+    show_default=True,
+    help="Wanted on held-out speech and noise; decides the threshold.",
+)
+@_job_options
+def wake(*, phrase: str, false_alarms_per_hour: float, as_json: bool, **options: Any) -> None:
+    """A model that wakes at one word or phrase."""
+    job = _job(options)
+    from edgeaudio.training.wake import train_wake
+
+    wanted = " ".join(phrase.lower().split())
+    if not wanted:
+        raise UsageError("--phrase is empty", hint='Say for example --phrase "hey marvin"')
+    with _reporter() as reporter:
+        results = train_wake(job, reporter, phrase=wanted, false_alarms_per_hour=false_alarms_per_hour)
+    _show(job, results, as_json=as_json)
+
+
+def _job(options: dict[str, Any]) -> Job:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"training needs {error.name}", hint='pip install "edgeaudio[train]"'
+        ) from error
+    from edgeaudio.training.build import Job
+
+    device = options.pop("device") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts when it was built without CUDA
+        raise UsageError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+    given = {name: value for name, value in options.items() if value is not None}
+    return Job(device=device, **{"data": None, "synthetic": None, **given})
+
+
+@contextmanager
+def _reporter() -> Iterator[Reporter]:
+    from edgeaudio.training.build import Reporter
+
+    with progress_bar("training") as bar:
+
+        class OnTerminal(Reporter):
+            def progress(self, what: str, done: float) -> None:
+                bar(round(1000 * done), 1000)
+
+            def tell(self, line: str) -> None:
+                print(line, file=sys.stderr, flush=True)
+
+        yield OnTerminal()
+
+
+def _show(job: Job, results: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(results)
+        return
+    click.echo(f"wrote {job.output}")
+    for name, value in results.items():
+        click.echo(f"  {name}: {value}")

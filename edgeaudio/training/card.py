@@ -1,0 +1,143 @@
+"""The card of a model: ``README.md`` in its bundle, from what the bundle knows about itself."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeaudio.errors import OutputError
+from edgeaudio.models.manifest import MANIFEST_FILE, ModelManifest, load_manifest
+
+__all__ = ["RECIPE", "Ingredient", "ingredients", "render_card", "write_card"]
+
+RECIPE = (
+    "Recordings are laid at random places into streams of two seconds, with other words, running speech "
+    "and pauses around them, played 13 % slower to 15 % faster, then put into rooms, noise (-5 to 25 dB), "
+    "microphone and telephone colours, clipping, and levels from -40 dBFS up; this grows over the first "
+    "part of the training. The network answers from 40 ms before to 200 ms after a word's end. Three times "
+    "what it mistook for a word in all other speech is collected and shown to it more often. The weights "
+    "are the mean over the last 15 % of the training; batch norm is measured again and folded; weights "
+    "and activations are quantized to int8 with scales from 128 such streams."
+)
+
+_LIMITS = {
+    "commands": (
+        'A word inside a sentence counts as said: "go" in "let us go" may be answered.',
+        "Words that sound alike (no and go, up and off) are confused first.",
+        "It was trained on English words, most of them said by adults into near microphones.",
+    ),
+    "wake": (
+        "Recordings of many people saying the word were not at hand: it learned it mostly from speech "
+        "synthesisers, so that some voices and accents will be missed more often than measured here.",
+        "False alarms were counted over hours, not weeks, of recordings; no television is among them.",
+        "It does not know who speaks, and a recording of the word wakes it as the word does.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """Recordings of one corpus; sources and licences as its manifest names them."""
+
+    corpus: str
+    clips: int
+    sources: str
+    licences: str
+
+
+def ingredients(manifests: Iterable[Path], used: Mapping[str, int]) -> list[Ingredient]:
+    """What the manifests say about the corpora that were used (``used[corpus]`` recordings)."""
+    found = []
+    for manifest in manifests:
+        corpus = manifest.parent.name
+        if corpus not in used:
+            continue
+        with manifest.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        sources, licences = (
+            "; ".join(dict.fromkeys(row.get(column) or "not stated" for row in rows))
+            for column in ("source", "licence")
+        )
+        found.append(Ingredient(corpus, used[corpus], sources, licences))
+    return found
+
+
+def render_card(manifest: ModelManifest, parts: Sequence[Ingredient], recipe: str) -> str:
+    """Markdown with purpose, results, data and its licences, recipe and limits."""
+    silent = manifest.decision.silent_labels
+    heard = ", ".join(label for label in manifest.labels if label not in silent)
+    reach_s = manifest.receptive_field_frames * manifest.frontend.hop_ms / 1000
+    features = (
+        "raw samples, no spectrogram"
+        if manifest.frontend.features == "waveform"
+        else f"{manifest.frontend.n_bands} {manifest.frontend.features.replace('_', '-')} bands"
+    )
+    lines = [
+        f"# {manifest.name}",
+        "",
+        manifest.description,
+        "",
+        f"Hears: {heard}. Version {manifest.version}, licence {manifest.licence}. A causal 1-D CNN on "
+        f"{features}, int8, one step every {manifest.step_frames * manifest.frontend.hop_ms:g} ms, "
+        f"deciding from the last {reach_s:.2f} s.",
+        "",
+        "## Measured",
+        "",
+        *_result_lines(manifest.results),
+        "",
+        "Intervals are 95 % (Wilson). Held out means: no recording of these speakers, or where the speaker "
+        "is unknown none of these recordings, was trained on or used to choose anything but the threshold.",
+        "",
+        "## Trained on",
+        "",
+        "| corpus | recordings | licence | source |",
+        "|---|---|---|---|",
+        *(f"| {p.corpus} | {p.clips} | {p.licences} | {p.sources} |" for p in parts),
+        "",
+        "## Recipe",
+        "",
+        recipe,
+        "",
+        "## What it cannot do",
+        "",
+        *(f"- {limit}" for limit in _LIMITS[manifest.kind]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_card(folder: Path, parts: Sequence[Ingredient], recipe: str) -> Path:
+    """Write ``README.md`` into a bundle's folder.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    """
+    path = folder / "README.md"
+    card = render_card(load_manifest(folder / MANIFEST_FILE), parts, recipe)
+    try:
+        path.write_text(card, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def _result_lines(results: Mapping[str, Any]) -> list[str]:
+    if not results:
+        return ["Nothing yet."]
+    return [f"- {name}: {_phrase(value)}" for name, value in results.items()]
+
+
+def _phrase(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    if "accuracy" in value:
+        low, high = value["interval"]
+        return f"{value['accuracy']:.2%} ({low:.2%} to {high:.2%}) of {value['clips']} recordings"
+    if "missed" in value:
+        low, high = value["interval"]
+        return f"{value['missed']} of {value['of']} ({low:.1%} to {high:.1%})"
+    return ", ".join(f"{name} {_phrase(inner)}" for name, inner in value.items())
