@@ -173,7 +173,7 @@ def _print_commands(result: CommandsResult) -> None:
     header = ["true \\ heard", *columns, "recall"]
     recall = result.per_class
     rows = [
-        [label, *(str(row.get(column) or "·") for column in columns), f"{100 * recall[label]:.1f}"]
+        [label, *(str(row.get(column) or "-") for column in columns), f"{100 * recall[label]:.1f}"]
         for label, row in result.confusion.items()
     ]
     print_table(header, rows)

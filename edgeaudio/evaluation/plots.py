@@ -36,9 +36,11 @@ def plot_det(result: WakeResult, path: Path, *, title: str) -> None:
     figure = Figure(figsize=(7.0, 5.5), layout="constrained")
     axes = figure.add_subplot()
     least_rate, least_miss = 0.5 / result.hours, 0.5 / result.positives
+    # Below the threshold with most false alarms the word is never released: no trade-off any more.
+    most = max(range(len(result.curve)), key=lambda i: result.curve[i].false_alarms)
     axes.plot(
-        [max(result.false_alarms_per_hour(point), least_rate) for point in result.curve],
-        [max(result.miss_rate(point), least_miss) for point in result.curve],
+        [max(result.false_alarms_per_hour(point), least_rate) for point in result.curve[most:]],
+        [max(result.miss_rate(point), least_miss) for point in result.curve[most:]],
         color="tab:blue",
         drawstyle="steps-post",
     )

@@ -166,20 +166,24 @@ class Replay:
         )
 
     def threshold_for(self, false_alarms: float) -> float:
-        """The lowest threshold with at most that many false alarms, to six digits.
+        """The lowest threshold from which on upwards there are at most that many false alarms.
 
-        The count falls with the threshold but for rare cases where a lower one merges two
-        firings; the threshold returned has been tried itself.
+        Found from above: far below useful thresholds the count falls again, since a word that is never
+        released fires once and then never more. Without such a threshold, the highest one tried.
         """
-        low, high = 1e-6, 1.0 - 1e-6
-        if self.false_alarms(low) <= false_alarms:
-            return low
-        while high - low > 1e-6 * min(low, 1.0 - low) + 1e-9:
+        high = 1.0 - 1e-6
+        for low in reversed(_GRID):
+            if self.false_alarms(low) > false_alarms:
+                break
+            high = low
+        else:
+            return high
+        while high - low > 1e-4 * min(low, 1.0 - high):
             middle = (low + high) / 2
-            if self.false_alarms(middle) <= false_alarms:
-                high = middle
-            else:
+            if self.false_alarms(middle) > false_alarms:
                 low = middle
+            else:
+                high = middle
         return high
 
     @staticmethod

@@ -67,7 +67,7 @@ def test_commands_prints_a_table(
     assert code == 0
     lines = out.splitlines()
     assert lines[0].startswith("accuracy 75.00 %  (95 % interval 30.06 to 95.44 %), 3 of 4 recordings")
-    assert [line.split() for line in lines[-2:]] == [["yes", "2", "·", "100.0"], ["no", "1", "1", "50.0"]]
+    assert [line.split() for line in lines[-2:]] == [["yes", "2", "-", "100.0"], ["no", "1", "1", "50.0"]]
 
 
 def test_commands_of_one_split(

@@ -82,6 +82,17 @@ def test_the_operating_point_follows_a_wanted_rate(
         assert result.operating.false_alarms == allowed, "each recording fires once, at its own threshold"
 
 
+def test_a_threshold_too_low_to_be_released_is_not_chosen() -> None:
+    manifest = scripted_manifest(["computer"], Decision(threshold=0.5, smoothing_ms=40, refractory_ms=100))
+    replay = Replay(manifest, ["computer"], 0.04)
+    replay.negatives = np.full((1000, 1), 0.2, dtype=np.float32)
+    replay.negatives[50::100] = 0.8
+    assert replay.false_alarms(0.01) == 1, "it fires at once and is deaf from then on"
+    # The peaks pass every threshold up to their own height.
+    assert replay.threshold_for(1) == pytest.approx(0.8, rel=1e-4)
+    assert replay.threshold_for(10) < 0.4
+
+
 def test_noise_makes_words_harder_and_is_reproducible(
     tone_scorer: Scorer, make_manifest: Callable[..., Path]
 ) -> None:
