@@ -210,6 +210,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: int | None = None
         self._at = 0.0
+        self._watcher: threading.Thread | None = None
         self._notes: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # put() is reentrant
 
     @contextmanager
@@ -219,9 +220,11 @@ class StopSignals:
         try:
             yield
         finally:
-            self._notes.put(None)
             for number, handler in before.items():
                 signal.signal(number, handler)
+            if self._watcher is not None:
+                self._notes.put(None)
+                self._watcher.join()
 
     def watch(self, stop: Callable[[], None]) -> None:
         """Call `stop` from another thread when a signal comes, or has come already."""
@@ -230,7 +233,8 @@ class StopSignals:
             if self._notes.get() is not None:
                 stop()
 
-        threading.Thread(target=wait, name="edgeaudio-signals", daemon=True).start()
+        self._watcher = threading.Thread(target=wait, name="edgeaudio-signals", daemon=True)
+        self._watcher.start()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()

@@ -10,12 +10,15 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
 from edgeaudio.cli.common import json_option, log_level_option, print_json, quiet_libraries
 from edgeaudio.errors import EdgeAudioError
+
+if TYPE_CHECKING:
+    from edgeaudio.models.bundle import Bundle
 
 __all__ = ["doctor"]
 
@@ -95,25 +98,33 @@ def _packages() -> Iterator[Finding]:
 def _runtimes() -> Iterator[Finding]:
     """Import is not enough: some builds fail only when a session is made."""
     from edgeaudio.backends import RUNTIMES, installed_runtimes, open_graph, pip_command
+
+    bundles = _sound_bundles()
+    for runtime in RUNTIMES:
+        name = f"runtime {runtime}"
+        bundle = next((bundle for bundle in bundles if bundle.has_graph(runtime)), None)
+        if runtime not in installed_runtimes():
+            yield Finding(name, "missing", "not installed", pip_command(runtime))
+        elif bundle is None:
+            yield Finding(name, "warn", "installed; there is no model to try it with")
+        else:
+            try:
+                open_graph(bundle, runtime)
+                yield Finding(name, "ok", f"runs {bundle.name}")
+            except EdgeAudioError as error:
+                yield Finding(name, "missing", error.message, error.hint)
+
+
+def _sound_bundles() -> list[Bundle]:
+    """Load the models that can be loaded; `_models` tells of the others."""
     from edgeaudio.models.bundle import load_bundle
     from edgeaudio.models.catalogue import list_models
 
-    entries = [entry for entry in list_models() if entry.manifest]
-    for runtime in RUNTIMES:
-        name = f"runtime {runtime}"
-        if runtime not in installed_runtimes():
-            yield Finding(name, "missing", "not installed", pip_command(runtime))
-            continue
-        try:
-            bundles = (load_bundle(entry.path) for entry in entries)
-            bundle = next((bundle for bundle in bundles if bundle.has_graph(runtime)), None)
-            if bundle is None:
-                yield Finding(name, "warn", "installed; there is no model to try it with")
-                continue
-            open_graph(bundle, runtime)
-            yield Finding(name, "ok", f"runs {bundle.name}")
-        except EdgeAudioError as error:
-            yield Finding(name, "missing", error.message, error.hint)
+    bundles = []
+    for entry in list_models():
+        with contextlib.suppress(EdgeAudioError):
+            bundles.append(load_bundle(entry.path))
+    return bundles
 
 
 def _sound_files() -> Iterator[Finding]:

@@ -92,7 +92,9 @@ class Tally:
         if stats.events_dropped:
             losses.append(f"{stats.events_dropped} events because their reader was too slow")
         if stats.nonfinite_samples:
-            losses.append(f"{stats.nonfinite_samples} samples that were not numbers (NaN or Inf)")
+            losses.append(
+                f"{stats.nonfinite_samples} samples that were no sound (NaN, Inf or absurdly large)"
+            )
         return "; ".join(losses) or "nothing"
 
 

@@ -111,6 +111,15 @@ def test_a_full_disk_behind_standard_output_is_an_error(five_seconds: Path) -> N
     assert b"could not be written to standard output: No space left" in err
 
 
+def test_nothing_but_the_summary_is_said(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    # Another rate: the resampler complains at exit where somebody still holds it.
+    soundfile.write(tmp_path / "a.wav", np.full(44_100, 0.1), 44_100)
+    with running("wake", tmp_path / "a.wav", "--fast") as process:
+        _, err = process.communicate(timeout=WAIT_S)
+    assert [line.split()[0] for line in err.splitlines()] == [b"heard", b"detected", b"lost"]
+
+
 def test_raw_audio_comes_in_through_a_pipe() -> None:
     pcm = np.random.default_rng(1).integers(-1000, 1000, 2 * 16_000).astype("<i2").tobytes()
     with running("wake", "-", "--json", stdin=subprocess.PIPE) as process:

@@ -35,7 +35,7 @@ def test_each_loss_has_its_cause() -> None:
         "lost      1.50 s in 2 gaps because the computer was too slow; "
         "some audio in one gap because the device overflowed; "
         "3 events because their reader was too slow; "
-        "7 samples that were not numbers (NaN or Inf)" in summary
+        "7 samples that were no sound (NaN, Inf or absurdly large)" in summary
     )
 
 

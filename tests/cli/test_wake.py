@@ -197,3 +197,33 @@ def test_a_model_given_twice_listens_once(
     monkeypatch.setattr(wake, "_load", load)
     run("wake", five_seconds, "--fast", "--model", "a", "--model", "b", "--model", "a")
     assert loaded == ["a", "b"]
+
+
+@pytest.mark.usefixtures("scripted")
+@pytest.mark.parametrize(
+    ("subtype", "n_channels", "rate_hz"),
+    [("DOUBLE", 1, 16_000), ("PCM_24", 2, 16_000), ("PCM_16", 8, 96_000)],
+)
+def test_every_sample_format_is_heard(
+    run: Run, tmp_path: Path, subtype: str, n_channels: int, rate_hz: int
+) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    noise = np.random.default_rng(1).normal(0, 0.05, (2 * rate_hz, n_channels))
+    soundfile.write(tmp_path / "a.wav", noise, rate_hz, subtype=subtype)
+    outcome = run("wake", tmp_path / "a.wav", "--fast", "--channel", str(n_channels - 1))
+    assert outcome.code == 0
+    assert "heard     2.0 s" in outcome.err
+    assert "detected  computer 2" in outcome.err
+
+
+@pytest.mark.usefixtures("scripted")
+def test_samples_that_are_no_numbers_are_survived_and_counted(run: Run, tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    noise = np.random.default_rng(1).normal(0, 0.05, 32_000)
+    noise[100:110] = np.nan
+    noise[20_000] = np.inf
+    soundfile.write(tmp_path / "a.wav", noise, 16_000, subtype="DOUBLE")
+    outcome = run("wake", tmp_path / "a.wav", "--fast")
+    assert outcome.code == 0
+    assert "lost      11 samples that were no sound" in outcome.err
+    assert "detected  computer 2" in outcome.err

@@ -1,0 +1,128 @@
+"""`edgeaudio models`: list, show, verify, and what they say of broken models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edgeaudio.models import catalogue
+from tests.cli.conftest import Run
+from tests.networks import write_random_bundle
+
+
+@pytest.fixture(scope="session")
+def random_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "random"
+    write_random_bundle(folder)
+    return folder
+
+
+@pytest.fixture
+def bundle(random_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only model there is, to be broken."""
+    monkeypatch.setattr(catalogue, "search_path", lambda: (tmp_path / "models",))
+    return Path(shutil.copytree(random_bundle, tmp_path / "models" / "random"))
+
+
+def change(bundle: Path, **facts: object) -> None:
+    path = bundle / "model.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **facts}))
+
+
+def test_lists_what_can_be_heard(run: Run, bundle: Path) -> None:
+    outcome = run("models", "list")
+    assert outcome.code == 0
+    header, line = outcome.out.splitlines()
+    assert header.split() == ["name", "kind", "version", "hears"]
+    assert line.split()[:3] == ["random", "commands", "1"]
+    assert "silence" not in line
+
+
+def test_a_broken_model_is_listed_as_such(run: Run, bundle: Path) -> None:
+    change(bundle, colour="blue")
+    assert "random  broken" in run("models", "list").out
+    [entry] = json.loads(run("models", "list", "--json").out)
+    assert "colour" in entry["error"]
+
+
+def test_no_models_at_all(run: Run, bundle: Path) -> None:
+    shutil.rmtree(bundle)
+    assert run("models", "list").out.startswith("no models in ")
+    assert json.loads(run("models", "list", "--json").out) == []
+
+
+def test_shows_the_facts_of_a_card(run: Run, bundle: Path) -> None:
+    change(bundle, results={"test": {"accuracy": 0.9512, "clips": 2858}})
+    outcome = run("models", "show", "random")
+    assert outcome.code == 0
+    lines = dict(line.split(None, 1) for line in outcome.out.splitlines() if not line.startswith("result"))
+    assert lines["licence"] == "Apache-2.0"
+    assert lines["graphs"].startswith("model.onnx ")
+    assert lines["folder"] == str(bundle)
+    assert "accuracy 0.9512, clips 2858" in outcome.out
+
+
+def test_shows_them_to_programs(run: Run, bundle: Path) -> None:
+    facts = json.loads(run("models", "show", str(bundle), "--json").out)
+    assert facts["licence"] == "Apache-2.0"
+    assert facts["bytes"]["model.onnx"] == (bundle / "model.onnx").stat().st_size
+
+
+def test_verifies_every_runtime(run: Run, bundle: Path) -> None:
+    outcome = run("models", "verify")
+    assert outcome.code == 0
+    words = [line.split()[:3] for line in outcome.out.splitlines()]
+    assert words == [["random", check, "ok"] for check in ("manifest", "golden", "litert", "onnx")]
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"colour": "blue"}, "colour"),
+        ({"frontend_fingerprint": "0" * 64}, "fingerprint"),
+        ({"step_frames": 8}, "the manifest wants"),
+    ],
+)
+def test_a_broken_model_fails(run: Run, bundle: Path, facts: dict[str, object], message: str) -> None:
+    change(bundle, **facts)
+    outcome = run("models", "verify", "random")
+    assert outcome.code == 5
+    assert "FAIL" in outcome.out
+    assert message in outcome.out
+    records = json.loads(run("models", "verify", "random", "--json").out)
+    assert "failed" in [record["outcome"] for record in records]
+
+
+def test_a_damaged_graph_fails(run: Run, bundle: Path) -> None:
+    graph = bundle / "model.tflite"
+    graph.write_bytes(graph.read_bytes()[:-1] + b"\x00\x01")
+    outcome = run("models", "verify", "random")
+    assert outcome.code == 5
+    assert "wrong checksum" in outcome.out
+
+
+@pytest.mark.parametrize("command", ["show", "verify"])
+def test_an_unknown_name_is_compared_with_the_known(run: Run, bundle: Path, command: str) -> None:
+    outcome = run("models", command, "randon")
+    assert outcome.code == 5
+    assert "Did you mean 'random'?" in outcome.err
+
+
+def test_a_model_broken_in_any_way_ends_wake_with_its_reason(
+    run: Run, bundle: Path, five_seconds: Path
+) -> None:
+    change(bundle, colour="blue")
+    outcome = run("wake", five_seconds, "--fast", "--model", "random")
+    assert (outcome.code, outcome.out) == (5, "")
+    assert "colour" in outcome.err
+
+
+@pytest.mark.parametrize("backend", ["onnx", "litert"])
+def test_wake_runs_a_real_graph(run: Run, bundle: Path, five_seconds: Path, backend: str) -> None:
+    outcome = run("wake", five_seconds, "--fast", "--model", bundle, "--backend", backend)
+    assert outcome.code == 0
+    assert "heard     5.0 s" in outcome.err
