@@ -7,33 +7,27 @@ milliseconds an hour of audio.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation.intervals import poisson_interval, wilson_interval
 from edgeaudio.evaluation.manifest import Row, iter_clip, read_clip
 from edgeaudio.evaluation.mixing import NoiseBank, active_rms, add_noise, in_quiet
+from edgeaudio.evaluation.replay import Point, Replay
 from edgeaudio.evaluation.scoring import Progress, Scorer
 from edgeaudio.models.manifest import ModelManifest
-from edgeaudio.tasks.trigger import Firing, Trigger
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
 
-__all__ = ["Mixture", "Point", "Replay", "WakeResult", "evaluate_wake", "normalise", "words_of"]
+__all__ = ["Mixture", "WakeResult", "evaluate_wake", "normalise", "words_of"]
 
 LEAD_S = 1.0
 TAIL_S = 1.0
 """What surrounds each positive recording: the model is as awake as it is live, and has time to answer."""
-_REPLAY_ROWS = 65_536
-
-# Even steps of the log odds: 0.0067 … 0.99995, dense where posteriors of a trained model lie.
-_GRID = [1.0 / (1.0 + math.exp(-x / 8)) for x in range(-40, 81)]
 
 
 @dataclass(frozen=True)
@@ -43,15 +37,6 @@ class Mixture:
     bank: NoiseBank
     snr_db: float
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Point:
-    """What happens at one threshold."""
-
-    threshold: float
-    misses: int
-    false_alarms: int
 
 
 @dataclass(frozen=True)
@@ -103,96 +88,6 @@ class WakeResult:
             "miss_rate": self.miss_rate(point),
             "false_alarms_per_hour": self.false_alarms_per_hour(point),
         }
-
-
-@dataclass(frozen=True)
-class _Positive:
-    posteriors: Frames
-    first_frame: int
-    words: frozenset[str]
-
-
-class Replay:
-    """Decides about stored posteriors again and again, with the trigger that runs live.
-
-    Parameters
-    ----------
-    manifest : ModelManifest
-        Labels and decision of the model.
-    words : collection of str
-        The labels whose firings count.
-    output_period_s : float
-        Seconds from one posterior to the next.
-    """
-
-    def __init__(self, manifest: ModelManifest, words: Collection[str], output_period_s: float) -> None:
-        self._manifest = manifest
-        self._words = frozenset(words)
-        self._frame_ms = 1000 * output_period_s
-        self._positives: list[_Positive] = []
-        self.negatives = np.zeros((0, len(manifest.labels)), dtype=np.float32)
-
-    def add_positive(self, posteriors: Frames, *, first_frame: int, words: Collection[str]) -> None:
-        """Add a recording of one of ``words``, which is heard from output frame ``first_frame`` on."""
-        self._positives.append(_Positive(posteriors, first_frame, frozenset(words)))
-
-    def trigger(self, threshold: float | None) -> Trigger:
-        """A fresh trigger; None is the model's own threshold."""
-        decision = self._manifest.decision
-        if threshold is not None:
-            decision = msgspec.structs.replace(decision, threshold=threshold, thresholds={})
-        return Trigger(self._manifest.labels, decision, frame_ms=self._frame_ms)
-
-    def misses(self, threshold: float | None) -> int:
-        """Positive recordings during which none of their words fires."""
-        trigger = self.trigger(threshold)
-        return sum(not self._is_hit(trigger, positive) for positive in self._positives)
-
-    def false_alarms(self, threshold: float | None) -> int:
-        """Firings during the negatives, which are one continuous stream."""
-        trigger = self.trigger(threshold)
-        parts = range(0, len(self.negatives), _REPLAY_ROWS)
-        return sum(
-            firing.label in self._words
-            for start in parts
-            for firing in trigger.process(self.negatives[start : start + _REPLAY_ROWS])
-        )
-
-    def point(self, threshold: float | None) -> Point:
-        """Both counts at one threshold."""
-        own = min(self.trigger(None).threshold_of[word] for word in self._words)
-        return Point(
-            own if threshold is None else threshold, self.misses(threshold), self.false_alarms(threshold)
-        )
-
-    def threshold_for(self, false_alarms: float) -> float:
-        """The lowest threshold from which on upwards there are at most that many false alarms.
-
-        Found from above: far below useful thresholds the count falls again, since a word that is never
-        released fires once and then never more. Without such a threshold, the highest one tried.
-        """
-        high = 1.0 - 1e-6
-        for low in reversed(_GRID):
-            if self.false_alarms(low) > false_alarms:
-                break
-            high = low
-        else:
-            return high
-        while high - low > 1e-4 * min(low, 1.0 - high):
-            middle = (low + high) / 2
-            if self.false_alarms(middle) > false_alarms:
-                low = middle
-            else:
-                high = middle
-        return high
-
-    @staticmethod
-    def _is_hit(trigger: Trigger, positive: _Positive) -> bool:
-        def counts(firing: Firing) -> bool:
-            return firing.label in positive.words and firing.frame >= positive.first_frame
-
-        trigger.reset()
-        return any(map(counts, trigger.process(positive.posteriors)))
 
 
 def normalise(text: str) -> str:
@@ -263,7 +158,7 @@ def evaluate_wake(
     )
     hours = seconds / 3600
     chosen = None if false_alarms_per_hour is None else replay.threshold_for(false_alarms_per_hour * hours)
-    return WakeResult(words, len(spoken), hours, replay.point(chosen), _curve(replay))
+    return WakeResult(words, len(spoken), hours, replay.point(chosen), replay.curve())
 
 
 def _choose(rows: Sequence[Row], wanted: Callable[[Row], bool], what: str) -> list[Row]:
@@ -310,14 +205,3 @@ def _score_negatives(
     if n_samples == 0:
         raise InputError("the negatives hold no samples")
     return np.concatenate(parts), n_samples / SAMPLE_RATE_HZ
-
-
-def _curve(replay: Replay) -> list[Point]:
-    """From many false alarms to none; thresholds between which nothing changes are left out."""
-    curve: list[Point] = []
-    for threshold in _GRID:
-        point = replay.point(threshold)
-        before = curve[-1] if curve else None
-        if before is None or (point.misses, point.false_alarms) != (before.misses, before.false_alarms):
-            curve.append(point)
-    return curve
