@@ -81,7 +81,7 @@ def _open_interpreter(source: GraphSource) -> tuple[Any, dict[str, Any], dict[st
             f"LiteRT cannot be imported: {exc}", hint="pip install 'edgeaudio[tflite]'"
         ) from exc
     try:
-        with _native_stderr_closed():
+        with _muted_native_stderr():
             interpreter = Interpreter(model_content=data, num_threads=1)
             interpreter.allocate_tensors()
         inputs = {d["name"]: d for d in interpreter.get_input_details()}
@@ -95,7 +95,7 @@ def _open_interpreter(source: GraphSource) -> tuple[Any, dict[str, Any], dict[st
 
 
 @contextlib.contextmanager
-def _native_stderr_closed() -> Iterator[None]:
+def _muted_native_stderr() -> Iterator[None]:
     """Swallow the line with which XNNPACK announces itself on file descriptor 2.
 
     LiteRT offers Python no switch for it, and it would land in the middle of the user's live
@@ -107,8 +107,9 @@ def _native_stderr_closed() -> Iterator[None]:
         yield
         return
     try:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path
-            os.dup2(nowhere.fileno(), 2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
         yield
     finally:
         os.dup2(saved, 2)

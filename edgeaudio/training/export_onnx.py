@@ -18,11 +18,13 @@ processors without VNNI; two unsigned operands are exact and fast everywhere.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeaudio.errors import MissingDependencyError
 from edgeaudio.training.graph import Add, Conv, Graph
 from edgeaudio.training.quantize import QuantizedGraph, fold_input
 
@@ -30,6 +32,7 @@ __all__ = ["export_onnx_float", "export_onnx_int8"]
 
 # The oldest versions with everything used here; readable by onnxruntime 1.20 and later.
 _OPSET, _IR_VERSION = 17, 8
+_INSTALL = "pip install 'edgeaudio[train]'"
 
 
 def export_onnx_float(graph: Graph, step_frames: int) -> bytes:
@@ -49,6 +52,8 @@ class _FloatWriter:
     time_axis = 2
 
     def __init__(self, graph: Graph, step_frames: int) -> None:
+        if find_spec("onnx") is None:
+            raise MissingDependencyError("cannot write ONNX: onnx is not installed", hint=_INSTALL)
         self.graph = graph
         self.step_frames = step_frames
         self.shapes = graph.shapes(step_frames)

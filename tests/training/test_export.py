@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgeaudio.backends import Runtime, Signature, StateSpec, open_graph, stream
-from edgeaudio.errors import ModelError, OutputError
+from edgeaudio.errors import MissingDependencyError, ModelError, OutputError
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.manifest import load_manifest
 from edgeaudio.training.export import MAX_STEPS, update_manifest, write_bundle
@@ -19,7 +20,7 @@ from edgeaudio.training.export_onnx import export_onnx_float, export_onnx_int8
 from edgeaudio.training.export_tflite import export_tflite
 from edgeaudio.training.graph import Conv, Graph
 from edgeaudio.training.graph_io import load_graph, save_graph
-from edgeaudio.training.quantize import quantize, run_float, run_int8
+from edgeaudio.training.quantize import QuantizedGraph, quantize, run_float, run_int8
 from edgeaudio.types import Frames
 from tests.networks import (
     calibration,
@@ -106,6 +107,18 @@ def test_grouped_but_not_depthwise_is_refused() -> None:
     graph = dataclasses.replace(graph, nodes=(paired, *graph.nodes[1:]))
     with pytest.raises(ModelError, match="deep0: groups"):
         export_tflite(quantize(graph, calibration(graph)), 4)
+
+
+@pytest.mark.parametrize(
+    ("module", "export"), [("onnx", export_onnx_int8), ("ai_edge_litert", export_tflite)]
+)
+def test_what_an_exporter_lacks_is_named(
+    monkeypatch: pytest.MonkeyPatch, module: str, export: Callable[[QuantizedGraph, int], bytes]
+) -> None:
+    quantized = quantize(residual_graph(), calibration(residual_graph()))
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingDependencyError, match="cannot write"):
+        export(quantized, 4)
 
 
 def test_exports_are_reproducible() -> None:
