@@ -106,6 +106,7 @@ def load_yaml(path: Path, type_: type[T], *, error: type[EdgeAudioError] = Confi
 def _check_events(text: bytes) -> None:
     """Refuse what is small to write and large to read, before anything is built from it."""
     depth = 0
+    event: Any
     for event in yaml.parse(text, Loader=_Base):
         if isinstance(event, yaml.AliasEvent):
             problem = "aliases (*name) are not accepted: write the value out"
