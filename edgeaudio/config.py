@@ -106,14 +106,16 @@ def load_yaml(path: Path, type_: type[T], *, error: type[EdgeAudioError] = Confi
 def _check_events(text: bytes) -> None:
     """Refuse what is small to write and large to read, before anything is built from it."""
     depth = 0
-    event: Any
     for event in yaml.parse(text, Loader=_Base):
         if isinstance(event, yaml.AliasEvent):
-            problem = "aliases (*name) are not accepted: write the value out"
-            raise yaml.MarkedYAMLError(None, None, problem, event.start_mark)
+            raise _refusal("aliases (*name) are not accepted: write the value out", event)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(None, None, f"more than {MAX_DEPTH} levels", event.start_mark)
+            raise _refusal(f"more than {MAX_DEPTH} levels", event)
+
+
+def _refusal(problem: str, event: Any) -> yaml.YAMLError:
+    return yaml.MarkedYAMLError(None, None, problem, event.start_mark)
 
 
 def _yaml_problem(exc: yaml.YAMLError) -> str:
