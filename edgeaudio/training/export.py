@@ -47,8 +47,8 @@ MAX_STEPS = 2.01
 """Quantized forms may differ by two steps of the logits: runtimes break ties of rounding as they
 like, and a step inside the network can become another one outside. (Most give none at all.)"""
 MIN_SNR_DB = 20.0
-"""Logits against what quantization adds to them. Below it decisions begin to change (at 20 dB one
-in fifty frames has another best label); trained networks reach 25 dB and more."""
+"""Logits against what quantization adds to them, as powers. Trained networks reach 34 to 37 dB, where
+99 of 100 frames keep their best label; far less means that a channel runs away or is clipped."""
 
 _PROBE_FRAMES = 2000
 _GOLDEN_FRAMES = 400
