@@ -39,10 +39,10 @@ class Frontend:
         self.hop_samples = spec.hop_samples
         self.window_samples = spec.window_samples
         self._kernel = run
-        self._plan, self._floats = lay_out(spec)
+        self._plan, self._memory = lay_out(spec)
         self._counters = slice(Plan.WAITING, Plan.STARTED + 1)
         self._state = slice(int(self._plan[Plan.AT_STATE]), int(self._plan[Plan.AT_SAMPLES]))
-        self._fixed_size = self._floats.size
+        self._fixed_size = self._memory.size
         self._frames = np.zeros((0, self.n_bands), np.float32)
         self._room = 0
         self._grow(8 * self.hop_samples)
@@ -68,7 +68,7 @@ class Frontend:
         if x.size > self._room:
             self._grow(x.size)
         try:
-            n: int = self._kernel(x, self._plan, self._floats, self._frames)
+            n: int = self._kernel(x, self._plan, self._memory, self._frames)
         except TypeError:
             raise UsageError(
                 f"frontend: samples have shape {x.shape} and type {x.dtype}",
@@ -84,7 +84,7 @@ class Frontend:
     def reset(self) -> None:
         """Forget the stream; the next sample is the first of a new one."""
         self._plan[self._counters] = 0
-        self._floats[self._state] = 0.0
+        self._memory[self._state] = 0.0
 
     def frame_end(self, i: int) -> int:
         """Return the index just behind the last sample of frame `i`, both counted from the reset."""
@@ -92,9 +92,9 @@ class Frontend:
 
     def _grow(self, n_samples: int) -> None:
         """Make room for blocks of up to `n_samples`, keeping what is waiting."""
-        floats = np.zeros(self._fixed_size + self.window_samples + n_samples, np.float32)
-        kept = min(self._floats.size, floats.size)
-        floats[:kept] = self._floats[:kept]
-        self._floats = floats
+        memory = np.zeros(self._fixed_size + self.window_samples + n_samples)
+        kept = min(self._memory.size, memory.size)
+        memory[:kept] = self._memory[:kept]
+        self._memory = memory
         self._frames = np.zeros((n_samples // self.hop_samples + 2, self.n_bands), np.float32)
         self._room = n_samples

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,6 +61,7 @@ def to_hz(mel: float, scale: str) -> float:
     return mel * 200 / 3 if mel < 15 else float(1000 * 6.4 ** ((mel - 15) / 27))
 
 
+@cache
 def filterbank(spec: FrontendSpec) -> Array:
     """Return mel weights one at a time, shape ``[n_mels, n_fft // 2 + 1]``."""
     low, high = to_mel(spec.fmin_hz, spec.mel_scale), to_mel(spec.fmax_hz, spec.mel_scale)

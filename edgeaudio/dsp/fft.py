@@ -18,7 +18,7 @@ SIZES = (256, 512, 1024, 2048)
 """Supported FFT lengths."""
 
 
-def core_twiddles() -> NDArray[np.float32]:
+def core_twiddles() -> NDArray[np.float64]:
     """Return ``exp(-2 pi i * row * column / 256)``, shape ``[2, 4, 64]``: real, imaginary.
 
     The element of index ``k = 16 * row + column`` is at ``[k % 4, k // 4]``, as the kernel
@@ -26,16 +26,16 @@ def core_twiddles() -> NDArray[np.float32]:
     """
     index = np.arange(16)
     factors = np.exp(-2j * np.pi * np.outer(index, index) / 256).reshape(64, 4).T
-    return np.stack([factors.real, factors.imag]).astype(np.float32)
+    return np.stack([factors.real, factors.imag])
 
 
-def half_twiddles(n: int) -> NDArray[np.float32]:
+def half_twiddles(n: int) -> NDArray[np.float64]:
     """Return ``exp(-2 pi i k / n)`` for ``k < n // 2``, shape ``[2, n // 2]``."""
     factors = np.exp(-2j * np.pi * np.arange(n // 2) / n)
-    return np.stack([factors.real, factors.imag]).astype(np.float32)
+    return np.stack([factors.real, factors.imag])
 
 
-def split_twiddles(n: int) -> NDArray[np.float32]:
+def split_twiddles(n: int) -> NDArray[np.float64]:
     """Return ``exp(-2 pi i way * m / n)``, shape ``[n // 256, 2, n]``: by way, real and imaginary.
 
     The FFT of ``n = 256 * ways`` points needs, for its bins ``ways * k + way``, the 256-point FFT
@@ -43,4 +43,4 @@ def split_twiddles(n: int) -> NDArray[np.float32]:
     """
     index = np.outer(np.arange(n // 256), np.arange(n)) % n
     factors = np.exp(-2j * np.pi * index / n)
-    return np.stack([factors.real, factors.imag], axis=1).astype(np.float32)
+    return np.stack([factors.real, factors.imag], axis=1)

@@ -1,8 +1,10 @@
 """The compiled frontend: one call turns a block of samples into feature frames.
 
 The entry point :func:`run` takes four arrays only, since each array argument costs about
-70 ns a call: the block, one int64 array (counters and layout, :class:`Plan`), one float32 array
+70 ns a call: the block, one int64 array (counters and layout, :class:`Plan`), one float64 array
 (tables, state, scratch and waiting samples, cut by the offsets in the plan) and the output.
+All is computed in float64 up to the band energies: float32 would be a quarter of a microsecond
+faster and up to 4e-4 off in narrow bands (as Kaldi's is), where a bin is near zero by chance.
 Frames are computed one at a time from raw samples, always by the same instructions, so the
 result cannot depend on how the stream was cut into blocks.
 """
@@ -13,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit, types
@@ -43,7 +46,7 @@ class Feature(IntEnum):
 
 
 class Plan(IntEnum):
-    """Fields of the int64 array; ``AT_*`` are offsets into the float32 array."""
+    """Fields of the int64 array; ``AT_*`` are offsets into the float64 array."""
 
     WAITING = 0  # samples carried over from earlier blocks
     STARTED = 1  # 1 once PCEN's smoother or the waveform's filter has seen input
@@ -73,40 +76,40 @@ class Plan(IntEnum):
     STARTS = 25  # from here: first bin of each piece of the filterbank, then owners, see mel.py
 
 
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
 _inner = njit(**_OPTIONS)
 
 
 @_inner
-def _part(floats, at, size):  # type: ignore[no-untyped-def]
-    return floats[at : at + size]
+def _part(memory, at, size):  # type: ignore[no-untyped-def]
+    return memory[at : at + size]
 
 
 @_inner
-def _spectrum(plan, floats):  # type: ignore[no-untyped-def]
+def _spectrum(plan, memory):  # type: ignore[no-untyped-def]
     """From the windowed frame to its power or magnitude, ``[n_fft // 2]``."""
     n_fft = plan[Plan.N_FFT]
     half = n_fft // 2
-    frame = _part(floats, plan[Plan.AT_FRAME], n_fft)
-    power = _part(floats, plan[Plan.AT_POWER], half)
+    frame = _part(memory, plan[Plan.AT_FRAME], n_fft)
+    power = _part(memory, plan[Plan.AT_POWER], half)
     if n_fft == 256:
         for k in range(256):
-            floats[AT_INPUT + k] = frame[k]
-            floats[AT_INPUT + 256 + k] = 0.0
-        fft256(floats)
+            memory[AT_INPUT + k] = frame[k]
+            memory[AT_INPUT + 256 + k] = 0.0
+        fft256(memory)
         for k in range(128):
-            re, im = floats[AT_OUTPUT + k], floats[AT_OUTPUT + 256 + k]
+            re, im = memory[AT_OUTPUT + k], memory[AT_OUTPUT + 256 + k]
             power[k] = re * re + im * im
     else:
-        re, im = _part(floats, plan[Plan.AT_PACKED], half), _part(floats, plan[Plan.AT_PACKED] + half, half)
+        re, im = _part(memory, plan[Plan.AT_PACKED], half), _part(memory, plan[Plan.AT_PACKED] + half, half)
         for k in range(half):
             re[k], im[k] = frame[2 * k], frame[2 * k + 1]
-        spectrum = _part(floats, plan[Plan.AT_SPECTRUM], n_fft)
+        spectrum = _part(memory, plan[Plan.AT_SPECTRUM], n_fft)
         if n_fft == 512:
-            fft256(floats)
+            fft256(memory)
         else:
-            split_fft(floats, re, im, _part(floats, plan[Plan.AT_SPLIT], half // 128 * half), spectrum)
-        twiddles = _part(floats, plan[Plan.AT_TWIDDLES], n_fft)
+            split_fft(memory, re, im, _part(memory, plan[Plan.AT_SPLIT], half // 128 * half), spectrum)
+        twiddles = _part(memory, plan[Plan.AT_TWIDDLES], n_fft)
         packed_power(spectrum[:half], spectrum[half:], twiddles[:half], twiddles[half:], power)
     if not plan[Plan.POWER]:
         for k in range(half):
@@ -115,30 +118,30 @@ def _spectrum(plan, floats):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _frame(x, plan, floats, out):  # type: ignore[no-untyped-def]
+def _frame(x, plan, memory, out):  # type: ignore[no-untyped-def]
     """Compute one frame from its samples."""
-    settings = _part(floats, plan[Plan.AT_SETTINGS], 8)
+    settings = _part(memory, plan[Plan.AT_SETTINGS], 8)
     started = plan[Plan.STARTED]
     plan[Plan.STARTED] = 1
     n_mels, n_pieces = plan[Plan.N_MELS], plan[Plan.N_PIECES]
     if plan[Plan.FEATURE] == Feature.WAVEFORM:
-        waveform(x, settings, plan[Plan.REMOVE_DC], _part(floats, plan[Plan.AT_STATE], 2), started, out)
+        waveform(x, settings, plan[Plan.REMOVE_DC], _part(memory, plan[Plan.AT_STATE], 2), started, out)
         return
-    window = _part(floats, plan[Plan.AT_WINDOW], x.size)
-    samples = _part(floats, plan[Plan.AT_FRAME], x.size)
+    window = _part(memory, plan[Plan.AT_WINDOW], x.size)
+    samples = _part(memory, plan[Plan.AT_FRAME], x.size)
     condition(x, window, plan[Plan.REMOVE_DC], settings[PREEMPHASIS], samples)
-    power = _spectrum(plan, floats)
-    mel = _part(floats, plan[Plan.AT_MEL], n_pieces)
+    power = _spectrum(plan, memory)
+    mel = _part(memory, plan[Plan.AT_MEL], n_pieces)
     starts, owners = plan[Plan.STARTS : Plan.STARTS + n_pieces], plan[Plan.STARTS + n_pieces :]
-    mel_bands(power, _part(floats, plan[Plan.AT_WEIGHTS], 16 * n_pieces), starts, owners, mel)
+    mel_bands(power, _part(memory, plan[Plan.AT_WEIGHTS], 16 * n_pieces), starts, owners, mel)
     if plan[Plan.FEATURE] == Feature.LOG_MEL:
         log_bands(mel, settings[FLOOR], out)
     elif plan[Plan.FEATURE] == Feature.PCEN:
-        pcen_bands(mel, _part(floats, plan[Plan.AT_STATE], n_mels), started, settings, out)
+        pcen_bands(mel, _part(memory, plan[Plan.AT_STATE], n_mels), started, settings, out)
     else:
-        logs = _part(floats, plan[Plan.AT_LOG], n_mels)
+        logs = _part(memory, plan[Plan.AT_LOG], n_mels)
         log_bands(mel, settings[FLOOR], logs)
-        project(logs, _part(floats, plan[Plan.AT_DCT], n_mels * out.size), out)
+        project(logs, _part(memory, plan[Plan.AT_DCT], n_mels * out.size), out)
 
 
 def _compile(sources: int) -> Callable[..., int]:
@@ -147,13 +150,13 @@ def _compile(sources: int) -> Callable[..., int]:
     Numba recompiles when the file that holds the entry point changes, or a variable that it
     closes over. The digest of the other compiled files is such a variable.
     """
-    float32 = types.float32
-    block = types.Array(float32, 1, "C", readonly=True)
+    block = types.Array(types.float32, 1, "C", readonly=True)
+    arrays = (block, types.int64[::1], types.float64[::1], types.float32[:, ::1])
 
-    @njit(types.int64(block, types.int64[::1], float32[::1], float32[:, ::1]), cache=True, **_OPTIONS)
-    def run(x, plan, floats, frames):  # type: ignore[no-untyped-def]
+    @njit(types.int64(*arrays), cache=True, **_OPTIONS)
+    def run(x, plan, memory, frames):  # type: ignore[no-untyped-def]
         plan[Plan.SOURCES] = sources
-        samples = floats[plan[Plan.AT_SAMPLES] :]
+        samples = memory[plan[Plan.AT_SAMPLES] :]
         waiting = plan[Plan.WAITING]
         # A loop, because Numba compiles a slice assignment together with its error messages.
         for k in range(x.size):
@@ -163,7 +166,7 @@ def _compile(sources: int) -> Callable[..., int]:
         start = 0
         n = 0
         while start + window <= total:
-            _frame(samples[start : start + window], plan, floats, frames[n])
+            _frame(samples[start : start + window], plan, memory, frames[n])
             start += hop
             n += 1
         for k in range(total - start):
@@ -171,7 +174,7 @@ def _compile(sources: int) -> Callable[..., int]:
         plan[Plan.WAITING] = total - start
         return n
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 def _digest() -> int:
@@ -180,6 +183,6 @@ def _digest() -> int:
 
 
 run = _compile(_digest())
-"""``run(x, plan, floats, frames) -> n_frames``: append block `x` to the waiting samples and write
-every frame that is now complete. `floats` must have room for the waiting samples and the block
+"""``run(x, plan, memory, frames) -> n_frames``: append block `x` to the waiting samples and write
+every frame that is now complete. `memory` must have room for the waiting samples and the block
 behind ``AT_SAMPLES``, `frames` for all frames. Releases the GIL."""

@@ -11,8 +11,8 @@ __all__ = ["condition", "log_bands", "mel_bands", "pcen_bands", "project", "wave
 PREEMPHASIS, SCALE, FLOOR, SMOOTHING, GAIN, BIAS, ROOT, EPS = range(8)
 
 # Band energies and samples from here on count as silence: they would overflow further on.
-_HUGE = np.float32(3.0e38)
-_LOUD = np.float32(1.0e20)
+_HUGE = 3.0e38
+_LOUD = 1.0e20
 
 _inner = njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"})
 
@@ -21,13 +21,11 @@ _inner = njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "rea
 def condition(x, window, remove_dc, preemphasis, out):  # type: ignore[no-untyped-def]
     """Subtract the window's mean, pre-emphasise, apply the window; Kaldi's order."""
     n = window.size
-    mean = np.float32(0.0)
+    mean = 0.0
     if remove_dc:
-        # Summed in float64: a constant has exactly itself as its mean, however large it is.
-        total = 0.0
         for k in range(n):
-            total += np.float64(x[k])
-        mean = np.float32(total / n)
+            mean += x[k]
+        mean /= n
     first = x[0] - mean
     out[0] = (first - preemphasis * first) * window[0]
     for k in range(1, n):
@@ -47,7 +45,7 @@ def mel_bands(power, weights, starts, owners, sums):  # type: ignore[no-untyped-
         p2, p3 = power[b[2] : b[2] + 16], power[b[3] : b[3] + 16]
         p4, p5 = power[b[4] : b[4] + 16], power[b[5] : b[5] + 16]
         p6, p7 = power[b[6] : b[6] + 16], power[b[7] : b[7] + 16]
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = np.float32(0.0)
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
         for t in range(16):
             s0 += p0[t] * w[t]
             s1 += p1[t] * w[16 + t]
@@ -108,7 +106,7 @@ def log_bands(mel, floor, out):  # type: ignore[no-untyped-def]
     """Logarithm of bands, at least that of `floor`; NaN counts as silence."""
     for k in range(out.size):
         v = mel[k]
-        out[k] = _log(v if v > floor else floor)
+        out[k] = _log(np.float32(min(v, _HUGE) if v > floor else floor))
 
 
 @_inner
@@ -118,13 +116,15 @@ def pcen_bands(mel, smoother, started, settings, out):  # type: ignore[no-untype
     ``M += s (E - M)``; ``out = (E / (eps + M)**gain + bias)**root - bias**root``. M starts as
     the first E. An E that is not finite counts as silence, else it would stay in M for ever.
     """
-    rate = settings[SMOOTHING] if started else np.float32(1.0)
-    gain, bias, root, eps = settings[GAIN], settings[BIAS], settings[ROOT], settings[EPS]
+    rate = np.float32(settings[SMOOTHING] if started else 1.0)
+    gain, bias = np.float32(settings[GAIN]), np.float32(settings[BIAS])
+    root, eps = np.float32(settings[ROOT]), np.float32(settings[EPS])
     rest = _exp(root * _log(bias))
     for k in range(out.size):
         v = mel[k]
-        energy = v if v < _HUGE else np.float32(0.0)
-        level = smoother[k] + rate * (energy - smoother[k])
+        energy = np.float32(v if v < _HUGE else 0.0)
+        level = np.float32(smoother[k])
+        level += rate * (energy - level)
         smoother[k] = level
         ratio = energy * _exp(-gain * _log(eps + level))
         out[k] = _exp(root * _log(ratio + bias)) - rest
@@ -132,14 +132,14 @@ def pcen_bands(mel, smoother, started, settings, out):  # type: ignore[no-untype
 
 @_inner
 def project(log_mel, matrix, out):  # type: ignore[no-untyped-def]
-    """``out = log_mel @ matrix``."""
-    n = out.size
-    for k in range(n):
-        out[k] = 0.0
-    for band in range(log_mel.size):
-        row = matrix[band * n : band * n + n]
-        for k in range(n):
-            out[k] += log_mel[band] * row[k]
+    """``out = matrix @ log_mel``."""
+    n = log_mel.size
+    for k in range(out.size):
+        row = matrix[k * n : k * n + n]
+        total = 0.0
+        for band in range(n):
+            total += row[band] * log_mel[band]
+        out[k] = total
 
 
 @_inner
@@ -152,11 +152,11 @@ def waveform(x, settings, remove_dc, state, started, out):  # type: ignore[no-un
     c, scale = settings[PREEMPHASIS], settings[SCALE]
     last, d = state[0], state[1]
     for k in range(out.size):
-        v = x[k] if abs(x[k]) < _LOUD else np.float32(0.0)
+        v = x[k] if abs(x[k]) < _LOUD else 0.0
         if not started:
             started = 1
-            last, d = v, np.float32(0.0) if remove_dc else v
-        now = v - last + np.float32(0.995) * d if remove_dc else v
+            last, d = v, 0.0 if remove_dc else v
+        now = v - last + 0.995 * d if remove_dc else v
         out[k] = (now - c * d) * scale
         last, d = v, now
     state[0], state[1] = last, d

@@ -18,9 +18,9 @@ _inner = njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz", "rea
 _fused = njit(inline="always", error_model="numpy")
 
 # exp(-2 pi i / 16) and exp(-2 pi i / 8)
-_C1 = np.float32(np.cos(np.pi / 8))
-_S1 = np.float32(np.sin(np.pi / 8))
-_H = np.float32(np.sqrt(0.5))
+_C1 = float(np.cos(np.pi / 8))
+_S1 = float(np.sin(np.pi / 8))
+_H = float(np.sqrt(0.5))
 
 
 @_fused

@@ -15,19 +15,17 @@ from edgeaudio.dsp.window import make_window
 
 __all__ = ["lay_out"]
 
-_CACHE_LINE = 16  # float32 values
-
-_Table = NDArray[np.float64] | NDArray[np.float32]
+_CACHE_LINE = 8  # float64 values
 
 
-def lay_out(spec: FrontendSpec) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def lay_out(spec: FrontendSpec) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Build the kernel's two arrays.
 
     Returns
     -------
     plan : int64 array
         See :class:`~edgeaudio.dsp.kernel.Plan`.
-    floats : float32 array
+    memory : float64 array
         All but the waiting samples, for which the caller adds room at the end.
     """
     starts, owners, weights = pack_pieces(spec.mel_weights())
@@ -47,13 +45,13 @@ def lay_out(spec: FrontendSpec) -> tuple[NDArray[np.int64], NDArray[np.float32]]
         padding = -values.size % _CACHE_LINE
         parts += [values.ravel(), np.zeros(padding)]
         size += values.size + padding
-    return plan, np.concatenate(parts).astype(np.float32)
+    return plan, np.concatenate(parts)
 
 
-def _blocks(spec: FrontendSpec, weights: NDArray[np.float32]) -> dict[Plan, _Table]:
+def _blocks(spec: FrontendSpec, weights: NDArray[np.float64]) -> dict[Plan, NDArray[np.float64]]:
     """Return what stands behind each offset, state and waiting samples last."""
     half = spec.n_fft // 2
-    blocks: dict[Plan, _Table] = {
+    blocks: dict[Plan, NDArray[np.float64]] = {
         Plan.AT_SETTINGS: _settings(spec),
         Plan.AT_WINDOW: _window(spec),
         Plan.AT_FRAME: np.zeros(spec.n_fft),

@@ -54,9 +54,9 @@ def mel_matrix(
     (Nyquist) is left out because no triangle that ends at or below it gives it any weight.
     With ``norm="slaney"`` each band has unit area over Hz.
     """
-    bins_hz = np.arange(n_fft // 2) * (sample_rate_hz / n_fft)
-    ends = hz_to_mel(np.array([fmin_hz, fmax_hz]), scale)
-    corners_mel = np.linspace(ends[0], ends[1], n_mels + 2)
+    bins_hz = np.arange(n_fft // 2, dtype=np.float64) * np.float64(sample_rate_hz / n_fft)
+    low, high = hz_to_mel(np.array([fmin_hz, fmax_hz]), scale)
+    corners_mel: NDArray[np.float64] = low + (high - low) / (n_mels + 1) * np.arange(n_mels + 2)
     corners_hz = mel_to_hz(corners_mel, scale)
     if scale == "htk":
         position, corners = hz_to_mel(bins_hz, scale), corners_mel
@@ -73,7 +73,7 @@ def mel_matrix(
 
 def pack_pieces(
     weights: NDArray[np.float64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Cut a sparse filterbank into pieces of :data:`PIECE` neighbouring bins each.
 
     Pieces of one length need no loop of varying length in the kernel. Most bands are one piece;
@@ -89,7 +89,7 @@ def pack_pieces(
         First bin of each piece; the number of pieces is a multiple of 8. Piece ``i`` belongs to
         band ``i`` while there are bands, the last ``len(owners)`` pieces belong to `owners`.
     owners : int64 array
-    packed : float32 array, shape [n_pieces, PIECE]
+    packed : float64 array, shape [n_pieces, PIECE]
         The weights.
     """
     n_bins = weights.shape[1]
@@ -110,4 +110,4 @@ def pack_pieces(
     padding = [(0, np.zeros(PIECE))] * (-(len(first) + len(further)) % 8)
     pieces = first + padding + further
     starts = np.array([start for start, _ in pieces], np.int64)
-    return starts, np.array(owners, np.int64), np.array([piece for _, piece in pieces], np.float32)
+    return starts, np.array(owners, np.int64), np.array([piece for _, piece in pieces])

@@ -16,13 +16,12 @@ def dct_matrix(n_mels: int, n_mfcc: int, lifter: float) -> NDArray[np.float64]:
 
     Returns
     -------
-    array, shape [n_mels, n_mfcc] float64
-        ``mfcc = log_mel @ matrix``.
+    array, shape [n_mfcc, n_mels] float64
+        ``mfcc = matrix @ log_mel``.
     """
-    order = np.arange(n_mfcc)
-    matrix = np.cos(np.pi / n_mels * np.outer(np.arange(n_mels) + 0.5, order))
-    matrix *= np.sqrt(2.0 / n_mels)
-    matrix[:, 0] = np.sqrt(1.0 / n_mels)
+    order = np.arange(n_mfcc)[:, None]
+    matrix = np.sqrt(2.0 / n_mels) * np.cos(np.pi / n_mels * order * (np.arange(n_mels) + 0.5))
+    matrix[0] = np.sqrt(1.0 / n_mels)
     if lifter > 0:
         matrix *= 1.0 + 0.5 * lifter * np.sin(np.pi * order / lifter)
     return np.asarray(matrix)

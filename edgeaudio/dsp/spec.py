@@ -102,6 +102,11 @@ class FrontendSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.features != "waveform":
             _check_bands(self)
 
+        # One number, one fingerprint: 20 and 20.0 are written differently.
+        for key, kind in self.__annotations__.items():
+            if kind == "float":
+                msgspec.structs.force_setattr(self, key, float(getattr(self, key)))
+
     @property
     def hop_samples(self) -> int:
         """Samples from one frame to the next."""
