@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 
 from edgeaudio.errors import DeviceError, UsageError
 from edgeaudio.events import DeviceLost, DeviceRestored
-from edgeaudio.ring import RingBuffer
 from edgeaudio.sources import Microphone, microphone, reopen
 from edgeaudio.sources.callback import Port
 from edgeaudio.sources.devices import DeviceInfo
@@ -175,19 +173,3 @@ def test_stop_from_a_signal_handler_inside_wait(desk: Desk) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert desk.streams[0].closed.is_set()
-
-
-def test_silence_of_the_callback_is_a_loss_but_not_that_of_a_stopped_process() -> None:
-    watch = microphone._Watch()
-    stream = FakeStream(Port(RingBuffer(1000), 16000, 1, None))
-    now = time.monotonic()
-    assert watch.trouble(stream, now) is None
-    for step in range(15):
-        assert watch.trouble(stream, now + 0.1 * step) is None
-    # This process was stopped for a minute: whatever came meanwhile has to be waited for first.
-    now += 60
-    for step in range(15):
-        assert watch.trouble(stream, now + 0.1 * step) is None
-    assert watch.trouble(stream, now + 1.6) == "no sound for 1.6 s"
-    stream.feed(160)
-    assert watch.trouble(stream, now + 1.7) is None
