@@ -6,9 +6,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
+
+_BYTES_PER_S = 2 * 16_000
+_BLOCK_BYTES = _BYTES_PER_S * 20 // 1000
 
 EDGEAUDIO = (sys.executable, "-m", "edgeaudio")
 
@@ -23,8 +28,16 @@ class Usage:
     stderr: str
 
 
-def run_measured(command: Sequence[str], stdin: Path | None = None) -> Usage:
+def run_measured(command: Sequence[str], stdin: Path | None = None, *, paced: bool = False) -> Usage:
     """Run a command to its end.
+
+    Parameters
+    ----------
+    command : sequence of str
+    stdin : Path, optional
+        File that becomes its standard input.
+    paced : bool
+        The file holds 16 kHz s16le audio: write it into a pipe as a microphone would deliver it.
 
     Raises
     ------
@@ -37,7 +50,11 @@ def run_measured(command: Sequence[str], stdin: Path | None = None) -> Usage:
         tempfile.TemporaryFile() as err,
     ):
         # Files, not pipes: a pipe would have to be read while wait4 waits.
-        process = subprocess.Popen(command, stdin=source, stdout=out, stderr=err)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE if paced else source, stdout=out, stderr=err
+        )
+        if process.stdin is not None:
+            _feed(process.stdin, source)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         texts = []
@@ -48,3 +65,15 @@ def run_measured(command: Sequence[str], stdin: Path | None = None) -> Usage:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{texts[1]}")
     # Linux counts ru_maxrss in KiB.
     return Usage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, *texts)
+
+
+def _feed(pipe: IO[bytes], audio: IO[bytes]) -> None:
+    started = time.monotonic()
+    n_written = 0
+    with pipe:
+        while block := audio.read(_BLOCK_BYTES):
+            n_written += len(block)
+            # A block exists when its last sample has been captured.
+            time.sleep(max(0.0, started + n_written / _BYTES_PER_S - time.monotonic()))
+            pipe.write(block)
+            pipe.flush()
