@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable
@@ -95,7 +96,8 @@ class Session:
         """Do what is due about ten times a second, beside the events."""
         if self._live is not None:
             stats = self._engine.stats()
-            self._live.draw(stats.level_dbfs, stats.processed_samples / SAMPLE_RATE_HZ)
+            with contextlib.suppress(OSError):  # the terminal may have gone
+                self._live.draw(stats.level_dbfs, stats.processed_samples / SAMPLE_RATE_HZ)
         if reader_has_gone():
             self._reader_gone = True
             self._engine.stop()

@@ -1,11 +1,15 @@
-"""A quicker start: what Numba would load and nobody here needs."""
+"""A quicker start, and a word where it cannot be quick."""
 
 from __future__ import annotations
 
+import logging
 import sys
+from importlib import import_module
+from typing import Any
 
 __all__ = ["load_numba"]
 
+_LOG = logging.getLogger(__name__)
 _UNNEEDED = ("scipy", "cffi")
 
 
@@ -29,3 +33,22 @@ def load_numba() -> None:
                 del sys.modules[name]
             else:
                 sys.modules[name] = module
+    _announce_compiling()
+
+
+def _announce_compiling() -> None:
+    """Say once that code is being compiled, where it was not found in the cache: that takes a while."""
+    event: Any = import_module("numba.core.event")
+
+    class Announcer(event.Listener):
+        said = False
+
+        def on_start(self, _event: Any) -> None:
+            if not self.said:
+                _LOG.warning("compiling for this machine; only the first start takes this long")
+            self.said = True
+
+        def on_end(self, _event: Any) -> None:
+            pass
+
+    event.register("numba:compile", Announcer())

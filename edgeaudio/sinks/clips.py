@@ -201,11 +201,12 @@ class _Tape(History):
 
 
 def write_wav(path: Path, samples: Samples) -> None:
-    """Write mono 16 kHz audio as 16-bit PCM; samples beyond ±1 are cut off.
+    """Write mono 16 kHz audio as 16-bit PCM; samples beyond ±1 are cut off, NaN becomes 0.
 
     The scale is 32768 as in the decoders, so that 16-bit audio comes out as it went in.
     """
-    pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
+    scaled = np.nan_to_num(np.rint(samples * 32768.0), nan=0.0)
+    pcm = np.clip(scaled, -32768, 32767).astype("<i2")
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as out:
         out.setnchannels(1)

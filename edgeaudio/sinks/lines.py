@@ -16,7 +16,7 @@ from edgeaudio.events import (
     encode_event,
 )
 
-__all__ = ["CAUSES", "JsonLines", "PlainLines", "describe"]
+__all__ = ["CAUSES", "JsonLines", "PlainLines", "describe", "printable"]
 
 CAUSES = {
     "device_overflow": "the device overflowed",
@@ -41,9 +41,17 @@ def describe(event: Event) -> str:
         snr = "" if event.snr_db is None else f"  SNR {event.snr_db:.0f} dB"
         # A replay goes by no clock: its latency is exactly 0 and means nothing.
         latency = f"  latency {event.latency_s:.2f} s" if event.latency_s else ""
-        end_s = event.end_sample / event.sample_rate_hz
-        return f"{end_s:.2f} s  {event.name}  {event.score:.2f}{snr}{latency}"
-    return f"{event.start_sample / event.sample_rate_hz:.2f} s  {_describe_trouble(event)}"
+        text = f"{event.name}  {event.score:.2f}{snr}{latency}"
+        at_s = event.end_sample / event.sample_rate_hz
+    else:
+        text = _describe_trouble(event)
+        at_s = event.start_sample / event.sample_rate_hz
+    return f"{at_s:.2f} s  {printable(text)}"
+
+
+def printable(text: str) -> str:
+    """Replace what would steer a terminal or begin a line: names come from models and devices."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _describe_trouble(event: Gap | DeviceLost | DeviceRestored | DigitalSilence | Clipping) -> str:

@@ -22,6 +22,7 @@ from edgeaudio.events import (
     Gap,
 )
 from edgeaudio.sinks import Sink
+from edgeaudio.sinks.lines import printable
 
 __all__ = ["LiveLine"]
 
@@ -129,7 +130,7 @@ class LiveLine:
         parts = [f"! {warning}"] if warning else []
         if self._last:
             event, at = self._last
-            parts.append(f"{event.name} {event.score:.2f}, {_age(now - at)} ago")
+            parts.append(f"{printable(event.name)} {event.score:.2f}, {_age(now - at)} ago")
         else:
             parts.append(f"listening {_age(heard_s)}")
         text = "  ".join([level, *parts])

@@ -44,6 +44,14 @@ def running(*args: str | Path, **options: Any) -> Iterator[subprocess.Popen[byte
                 process.send_signal(signal.SIGKILL)
 
 
+def read_until(process: subprocess.Popen[bytes], text: bytes) -> None:
+    """Read standard error until a line holds `text`."""
+    for line in process.stderr or ():
+        if text in line:
+            return
+    raise AssertionError(f"it ended without {text!r}")
+
+
 if __name__ == "__main__":
     wake._load = load
     sys.exit(main())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.scripted import running
+from tests.cli.scripted import read_until, running
 from tests.pulse import PulseServer, pulse
 
 __all__ = ["pulse"]
@@ -58,9 +58,7 @@ def test_it_hears_survives_an_unplug_and_sums_up(pulse: PulseServer) -> None:
 
 def test_it_gives_up_when_told_to(pulse: PulseServer) -> None:
     with running("wake", "--device", "pulse", "--give-up", "1", "--log-level", "debug") as process:
-        assert process.stderr is not None
-        while b"first frame after" not in process.stderr.readline():
-            assert process.poll() is None
+        read_until(process, b"first frame after")
         pulse.unplug()
         _, err = process.communicate(timeout=60)
     assert process.returncode == 4

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.scripted import COMMAND, ROOT, running
+from tests.cli.scripted import COMMAND, ROOT, read_until, running
 
 WAIT_S = 60.0
 """For things that take a second, on a machine that may be busy with other tests."""
@@ -37,8 +37,7 @@ def test_a_signal_ends_it_cleanly_with_a_summary(one_minute: Path, number: signa
 
 def test_a_signal_during_the_start_is_not_lost(one_minute: Path) -> None:
     with running("wake", one_minute, "--log-level", "debug") as process:
-        assert process.stderr is not None
-        assert b"first frame after" in process.stderr.readline()
+        read_until(process, b"first frame after")
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=WAIT_S)
     assert process.returncode == 0
@@ -81,7 +80,7 @@ def test_a_closed_pipe_ends_it_quietly(five_seconds: Path) -> None:
 
 def test_a_reader_that_leaves_is_noticed_before_the_next_word(one_minute: Path) -> None:
     started = time.monotonic()
-    with running("wake", one_minute) as process:
+    with running("wake", one_minute, "--log-level", "error") as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()
@@ -115,7 +114,7 @@ def test_nothing_but_the_summary_is_said(tmp_path: Path) -> None:
     soundfile = pytest.importorskip("soundfile")
     # Another rate: the resampler complains at exit where somebody still holds it.
     soundfile.write(tmp_path / "a.wav", np.full(44_100, 0.1), 44_100)
-    with running("wake", tmp_path / "a.wav", "--fast") as process:
+    with running("wake", tmp_path / "a.wav", "--fast", "--log-level", "error") as process:
         _, err = process.communicate(timeout=WAIT_S)
     assert [line.split()[0] for line in err.splitlines()] == [b"heard", b"detected", b"lost"]
 

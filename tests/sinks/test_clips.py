@@ -73,10 +73,10 @@ def test_two_words_close_together_are_two_clips(tmp_path: Path) -> None:
 
 def test_other_readers_understand_the_file(tmp_path: Path) -> None:
     soundfile = pytest.importorskip("soundfile")
-    write_wav(tmp_path / "a.wav", np.array([0, 0.5, -1, 1, 2, -2], np.float32))
+    write_wav(tmp_path / "a.wav", np.array([0, 0.5, -1, 1, 2, -np.inf, np.nan], np.float32))
     samples, rate_hz = soundfile.read(tmp_path / "a.wav", dtype="int16")
     assert rate_hz == SAMPLE_RATE_HZ
-    assert samples.tolist() == [0, 16384, -32768, 32767, 32767, -32768]
+    assert samples.tolist() == [0, 16384, -32768, 32767, 32767, -32768, 0]
 
 
 def test_a_label_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:

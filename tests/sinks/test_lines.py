@@ -66,6 +66,10 @@ def test_trouble_is_told_in_words(event: Event, line: str) -> None:
     assert stream.getvalue().decode() == line + "\n"
 
 
+def test_a_name_cannot_steer_a_terminal_or_begin_a_line() -> None:
+    assert describe(detection("go\n\x1b[2J", end_s=1.0)) == "1.00 s  go??[2J  0.90  SNR 12 dB  latency 0.10 s"
+
+
 def test_json_is_one_object_a_line() -> None:
     stream = io.BytesIO()
     sink = JsonLines(stream)

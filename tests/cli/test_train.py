@@ -1,0 +1,107 @@
+"""``edgeaudio train`` from recordings on disk to a bundle that runs, with words that are easy to tell apart."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edgeaudio.models.bundle import load_bundle
+from edgeaudio.models.verify import verify
+from tests.cli.conftest import Run
+
+RATE = 16_000
+
+
+def chirp(rng: np.random.Generator, low_hz: float, high_hz: float) -> np.ndarray:
+    """A second with a sweep of 0.4 s somewhere in its middle."""
+    n = round(0.4 * RATE)
+    phase = 2 * np.pi * np.cumsum(np.linspace(low_hz, high_hz, n)) / RATE * rng.uniform(0.9, 1.1)
+    x = rng.normal(0.0, 0.001, RATE)
+    start = int(rng.integers(0.2 * RATE, 0.4 * RATE))
+    x[start : start + n] += 0.3 * np.hanning(n) * np.sin(phase)
+    return x
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    sweeps = {"rise": (400.0, 2500.0), "fall": (2500.0, 400.0), "flat": (1000.0, 1000.0)}
+    folder = tmp_path / "data" / "chirps"
+    folder.mkdir(parents=True)
+    lines = ["path\tspeaker\tlabel\ttext\tsource\tlicence"]
+    for label, (low, high) in sweeps.items():
+        for i in range(24):
+            soundfile.write(folder / f"{label}{i}.wav", chirp(rng, low, high), RATE)
+            lines.append(f"{label}{i}.wav\tspeaker{i}\t{label}\t\tmade here\tCC0-1.0")
+    for i in range(8):
+        soundfile.write(folder / f"hush{i}.wav", rng.normal(0.0, 0.003, 3 * RATE), RATE)
+        lines.append(f"hush{i}.wav\t\tsilence\t\tmade here\tCC0-1.0")
+    (folder / "manifest.tsv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "data"
+
+
+def common(tmp_path: Path, data: Path, name: str) -> list[str | Path]:
+    places = ["--data", data, "--output", tmp_path / name, "--cache", tmp_path / "cache"]
+    return [*places, "--checkpoint-dir", tmp_path / "checkpoints", "--workers", "0", "--minutes", "0.05"]
+
+
+def test_commands_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path) -> None:
+    outcome = run("train", "commands", "--words", "rise, fall", *common(tmp_path, data, "sweeps"), "--json")
+    assert outcome.code == 0, outcome.err
+    results = json.loads(outcome.out)
+    (scores,) = results.values()
+    assert set(scores) == {"float", "int8"}
+    assert scores["int8"]["clips"] == scores["float"]["clips"] > 5
+    assert "real recordings: {'rise': " in outcome.err
+
+    bundle = load_bundle(tmp_path / "sweeps")
+    assert bundle.manifest.labels == ("rise", "fall", "unknown", "silence")
+    assert bundle.manifest.results == results
+    assert {check.outcome for check in verify(bundle)} <= {"ok", "skipped"}
+    assert "| chirps | " in (tmp_path / "sweeps" / "README.md").read_text()
+
+    again = run(
+        "train", "commands", "--words", "rise fall", *common(tmp_path, data, "sweeps"), "--resume", "--json"
+    )
+    # Less than an epoch of training leaves no checkpoint: that is said, not ignored.
+    assert again.code == 5
+    assert "checkpoint" in again.err
+
+
+def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path) -> None:
+    outcome = run("train", "wake", "--phrase", "Rise", *common(tmp_path, data, "wake-rise"))
+    assert outcome.code == 0, outcome.err
+    assert f"wrote {tmp_path / 'wake-rise'}" in outcome.out
+    assert "missed, real recordings" in outcome.out
+    manifest = load_bundle(tmp_path / "wake-rise").manifest
+    assert manifest.kind == "wake"
+    assert manifest.labels == ("rise", "unknown", "silence")
+    assert manifest.results["missed, real recordings"]["of"] > 5
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["commands", "--words", "yes"], 2, "two words or more"),
+        (["commands"], 2, "--data DIR"),
+        (["wake", "--phrase", "  ", "--synthetic", "x"], 2, "--phrase is empty"),
+        (["wake", "--data", "/nonexistent/folder"], 3, "no manifest.tsv"),
+        (["commands", "--data", "/nonexistent/folder", "--device", "toaster"], 2, "--device toaster"),
+        (["commands", "--data", "/nonexistent/folder", "--minutes", "0"], 2, "--minutes"),
+    ],
+)
+def test_wrong_use_is_explained(run: Run, tmp_path: Path, args: list[str], code: int, message: str) -> None:
+    outcome = run("train", *args, "--output", tmp_path / "model", "--cache", tmp_path / "cache")
+    assert outcome.code == code, outcome.err
+    assert message in outcome.err
+    assert not (tmp_path / "model").exists()
+
+
+def test_without_torch_the_extra_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    outcome = run("train", "commands", "--data", tmp_path, "--output", tmp_path / "model")
+    assert outcome.code == 6
+    assert 'pip install "edgeaudio[train]"' in outcome.err
