@@ -26,6 +26,13 @@ class Frontend:
     Parameters
     ----------
     spec : FrontendSpec
+
+    Examples
+    --------
+    >>> frontend = Frontend(FrontendSpec(n_mels=40))
+    >>> one_second = np.zeros(16_000, np.float32)
+    >>> frontend.process(one_second).shape
+    (98, 40)
     """
 
     def __init__(self, spec: FrontendSpec) -> None:

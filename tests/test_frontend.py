@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -316,6 +318,26 @@ def test_the_raw_waveform_loses_its_offset() -> None:
     assert frames[1, 0] == np.float32(0.3)
     # 0.995**3200 of 0.3 is 3e-8.
     assert np.abs(frames[21:]).max() < 1e-7
+
+
+@pytest.mark.parametrize("features", ["pcen", "waveform"])
+def test_filters_fall_silent_instead_of_subnormal(features: Any) -> None:
+    frontend = Frontend(FrontendSpec(features=features))
+    frontend.process(noise(RATE_HZ))
+    # 0.995**n reaches subnormal float64 after 9 s, (1 - 0.025)**n subnormal float32 after 35 s.
+    for _ in range(60):
+        frontend.process(np.zeros(RATE_HZ, np.float32))
+    state = frontend._memory[frontend._state]
+    assert not state.any()
+
+
+def test_a_second_process_loads_the_compiled_kernel() -> None:
+    import edgeaudio.dsp.kernel  # noqa: F401  (now it is in the cache)
+
+    code = "from edgeaudio.dsp.kernel import run; print(sum(run.stats.cache_hits.values()))"
+    # Without the cache this would be 0, after five seconds or more.
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert output.strip() == "1"
 
 
 def test_frame_end_and_counts() -> None:
