@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,16 +28,16 @@ def test_help_names_every_command_and_exit_code(run: Run) -> None:
 @pytest.mark.parametrize(
     ("args", "advice"),
     [
-        (["wke"], "No such command 'wke'. Did you mean 'wake'?"),
-        (["wake", "--modl", "x"], "Did you mean '--model'?"),
-        (["zzz"], "No such command 'zzz'.\n"),
-        (["wake", "--backend", "tensorrt"], "'tensorrt' is not one of 'onnx', 'litert'"),
+        (["wke"], r"No such command 'wke'\. Did you mean 'wake'\?"),
+        (["wake", "--modl", "x"], r"Did you mean '?--model'?\?"),
+        (["zzz"], r"No such command 'zzz'\.\n"),
+        (["wake", "--backend", "tensorrt"], r"'tensorrt' is not one of 'onnx', 'litert'"),
     ],
 )
 def test_typing_errors_are_told(run: Run, args: list[str], advice: str) -> None:
     outcome = run(*args)
     assert outcome.code == 2
-    assert advice in outcome.err
+    assert re.search(advice, outcome.err)
     assert outcome.out == ""
 
 
