@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -97,11 +98,21 @@ class PulseServer:
         self._process.send_signal(signal.SIGCONT)
 
     def play(self, samples: NDArray[np.int16]) -> subprocess.Popen[bytes]:
-        """Say something into the microphone, at its own pace."""
+        """Say something into the microphone, at its own pace; the caller ends the player."""
         path = self.folder / "speech.raw"
         path.write_bytes(samples.astype("<i2").tobytes())
         command = "pacat --playback --device=vmic --raw --rate=16000 --channels=1 --format=s16le"
         return subprocess.Popen([*command.split(), str(path)], env={**os.environ, **self.environment})
+
+    @contextmanager
+    def playing(self, samples: NDArray[np.int16]) -> Iterator[None]:
+        """Say something for as long as the block lasts."""
+        player = self.play(samples)
+        try:
+            yield
+        finally:
+            player.kill()
+            player.wait()
 
     def close(self) -> None:
         """End everything."""

@@ -19,16 +19,19 @@ class Watch:
     """Notices when a stream has died."""
 
     def __init__(self) -> None:
-        self._callbacks = -1
+        self._callbacks = 0
         self._heard_at = self._looked_at = time.monotonic()
 
     def trouble(self, stream: InputStream, now: float) -> str | None:
         """Why the stream counts as lost, or None while it is well."""
+        callbacks = stream.port.callbacks
+        if callbacks != self._callbacks:
+            self._callbacks, self._heard_at, self._looked_at = callbacks, now, now
+            return None
         if not stream.active:
             return "the device went away"
-        callbacks = stream.port.callbacks
-        if callbacks != self._callbacks or now - self._looked_at > _LOOK_S:
-            self._callbacks, self._heard_at = callbacks, now
+        if now - self._looked_at > _LOOK_S:
+            self._heard_at = now
         self._looked_at = now
         silent_s = now - self._heard_at
         return f"no sound for {silent_s:.1f} s" if silent_s > SILENT_S else None

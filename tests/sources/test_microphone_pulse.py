@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgeaudio.errors import DeviceError
 from edgeaudio.events import DeviceLost, DeviceRestored
-from edgeaudio.sources import Microphone, list_devices
+from edgeaudio.sources import DeviceInfo, Microphone, list_devices, microphone
+from edgeaudio.sources.callback import Port
+from edgeaudio.sources.portaudio import InputStream, open_stream
 from edgeaudio.types import Samples
 from tests.pulse import PulseServer
 from tests.sources.reading import Listener
@@ -24,33 +28,34 @@ SPEECH[0] = 1  # so that its beginning is found
 @pytest.fixture(params=["callback", "blocking"])
 def listener(pulse: PulseServer, request: pytest.FixtureRequest) -> Iterator[Listener]:
     """Somebody who listens to the virtual microphone, in both ways of capturing."""
-    yield from listen(Microphone("pulse", blocking=request.param == "blocking"))
+    with listening(Microphone("pulse", blocking=request.param == "blocking")) as listener:
+        yield listener
 
 
 @pytest.fixture
 def listener_by_callback(pulse: PulseServer) -> Iterator[Listener]:
     """The same with the native callback only, where both ways share the code in question."""
-    yield from listen(Microphone("pulse"))
+    with listening(Microphone("pulse")) as listener:
+        yield listener
 
 
-def listen(mic: Microphone) -> Iterator[Listener]:
+@contextmanager
+def listening(mic: Microphone) -> Iterator[Listener]:
     mic.start()
     listener = Listener(mic)
-    listener.until(lambda: mic.ring.position > 1600, 10, "first samples")
-    yield listener
-    mic.stop()
+    try:
+        listener.until(lambda: mic.ring.position > 1600, 10, "first samples")
+        yield listener
+    finally:
+        mic.stop()
 
 
 def check_every_bit(listener: Listener, pulse: PulseServer) -> None:
     """Play speech and require that all of it is heard, unchanged and in one piece."""
     n_gaps = len(listener.gaps)
     listener.samples = []
-    player = pulse.play(SPEECH)
-    try:
+    with pulse.playing(SPEECH):
         listener.until(lambda: speech_in(listener.audio) is not None, 30, "the speech is heard")
-    finally:
-        player.kill()
-        player.wait()
     np.testing.assert_array_equal(speech_in(listener.audio), SPEECH / np.float32(32768))
     assert len(listener.gaps) == n_gaps
 
@@ -111,14 +116,11 @@ def test_the_server_freezes_for_three_seconds(listener: Listener, pulse: PulseSe
 
 
 def test_giving_up(pulse: PulseServer) -> None:
-    mic = Microphone("pulse", give_up_s=0.5)
-    listener = Listener(mic)
-    mic.start()
-    pulse.kill()
-    with pytest.raises(DeviceError, match=r"'pulse' was away for 0\.5 s"):
-        listener.until(lambda: False, 30, "giving up")
-    assert listener.heard(DeviceLost)
-    mic.stop()
+    with listening(Microphone("pulse", give_up_s=0.5)) as listener:
+        pulse.kill()
+        with pytest.raises(DeviceError, match=r"'pulse' was away for 0\.5 s"):
+            listener.until(lambda: False, 30, "giving up")
+        assert listener.heard(DeviceLost)
 
 
 def test_the_age_of_samples_is_that_of_a_block(listener_by_callback: Listener) -> None:
@@ -140,5 +142,25 @@ def test_the_device_is_listed(pulse: PulseServer) -> None:
 
 
 def test_a_channel_can_be_chosen(pulse: PulseServer) -> None:
-    for listener in listen(Microphone("pulse", channel=1)):
+    with listening(Microphone("pulse", channel=1)) as listener:
         check_every_bit(listener, pulse)  # the server copies its one channel to both
+
+
+def test_a_device_with_another_rate_is_resampled(pulse: PulseServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(device: DeviceInfo, port: Port, **options: Any) -> InputStream:
+        if port.rate_hz == 16000:  # a sound server never refuses, hardware does
+            raise DeviceError("invalid sample rate")
+        return open_stream(device, port, **options)
+
+    monkeypatch.setattr(microphone, "open_stream", refuse)
+    tone = (16000 * np.sin(2 * np.pi * 1000 * np.arange(32000) / 16000)).astype(np.int16)
+    with listening(Microphone("pulse")) as listener:
+        with pulse.playing(tone):
+            listener.until(lambda: np.count_nonzero(listener.audio) > 20000, 30, "the tone is heard")
+        began_at = int(np.flatnonzero(listener.audio)[0]) + 2000  # behind the resamplers' onset
+        heard = listener.audio[began_at : began_at + 16000].astype(np.float64)
+        spectrum = np.abs(np.fft.rfft(heard * np.hanning(16000))) / 4000  # a Hann window halves n/2
+        # The server's own resampler, to 44.1 kHz, is the coarse part: 1 % of level.
+        assert int(np.argmax(spectrum)) == 1000
+        assert spectrum[1000] == pytest.approx(16000 / 32768, rel=0.01)
+        assert listener.gaps == []
