@@ -155,6 +155,7 @@ def _microphones() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
+    from edgeaudio.backends import RUNTIMES
     from edgeaudio.models.bundle import load_bundle
     from edgeaudio.models.catalogue import list_models, search_path
     from edgeaudio.models.verify import verify
@@ -164,16 +165,21 @@ def _models() -> Iterator[Finding]:
         where = ", ".join(map(str, search_path()))
         yield Finding("models", "missing", f"none in {where}", "Install edgeaudio again.", required=True)
     for entry in entries:
+        name = f"model {entry.name}"
         try:
-            failed = [check for check in verify(load_bundle(entry.path)) if check.outcome == "failed"]
+            checks = list(verify(load_bundle(entry.path)))
         except EdgeAudioError as error:
-            yield Finding(f"model {entry.name}", "warn", error.message, error.hint)
+            yield Finding(name, "warn", error.message, error.hint)
             continue
+        failed = [check for check in checks if check.outcome == "failed"]
+        replayed = [check.name for check in checks if check.outcome == "ok" and check.name in RUNTIMES]
         if failed:
             details = "; ".join(f"{check.name}: {check.detail}" for check in failed)
-            yield Finding(f"model {entry.name}", "warn", details, f"edgeaudio models verify {entry.name}")
+            yield Finding(name, "warn", details, f"edgeaudio models verify {entry.name}")
+        elif replayed:
+            yield Finding(name, "ok", f"verified with {', '.join(replayed)}")
         else:
-            yield Finding(f"model {entry.name}", "ok", "verified")
+            yield Finding(name, "warn", "no runtime to try it with")
 
 
 def _compiled_code() -> Iterator[Finding]:
