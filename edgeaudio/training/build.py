@@ -17,7 +17,6 @@ from edgeaudio.tasks.spotter import Spotter
 from edgeaudio.training.card import RECIPE, ingredients, write_card
 from edgeaudio.training.corpus import Clip, default_cache_dir, find_manifests, load_clips
 from edgeaudio.training.export import Agreement, update_manifest, write_bundle
-from edgeaudio.training.graph_io import save_graph
 from edgeaudio.training.nets import SpotterNet, to_graph
 from edgeaudio.training.phrases import confusables
 from edgeaudio.training.spotter import Material, SpotterPlan, calibration_frames, fit
@@ -182,11 +181,9 @@ class Trained:
 def write_model(
     job: Job, trained: Trained, *, kind: Literal["commands", "wake"], description: str
 ) -> Agreement:
-    """Export the bundle, and keep the float graph beside the checkpoint."""
-    graph = to_graph(trained.net)
-    save_graph(job.checkpoint.with_suffix(".npz"), graph)
+    """Export the bundle."""
     return write_bundle(
-        graph,
+        to_graph(trained.net),
         list(calibration_frames(trained.plan, trained.material)),
         out_dir=job.output,
         name=job.output.name,

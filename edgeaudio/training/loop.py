@@ -114,7 +114,7 @@ def train(
     batches : iterator of Batch
         Endless.
     checkpoint : Path
-        Written after every epoch, replaced as a whole; read first if ``resume``.
+        Written after every epoch and at the end, replaced as a whole; read first if ``resume``.
     on_progress : callable, optional
         Called after every step with the part done, 0 to 1.
     on_epoch : callable, optional
@@ -152,6 +152,7 @@ def train(
                 on_epoch(state.step // settings.batches_per_epoch, sum(losses) / len(losses))
                 net.train()
             losses.clear()
+    _save(checkpoint, net, optimizer, state)
     if state.averaged:
         net.load_state_dict({name: mean.to(device) for name, mean in state.mean.items()})
         recalibrate(net, batches, n_batches=30)

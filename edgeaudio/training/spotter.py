@@ -276,7 +276,7 @@ def posteriors(
     frames = [offline_frames(frontend, samples) for samples in recordings]
     lengths = [len(f) // stride for f in frames]
     out: list[NDArray[np.float32]] = [np.zeros((0, net.spec.n_labels), np.float32)] * len(frames)
-    order = sorted(range(len(frames)), key=lambda i: lengths[i])
+    order = sorted((i for i, n in enumerate(lengths) if n), key=lambda i: lengths[i])
     device = next(net.parameters()).device
     net.eval()
     with torch.no_grad():

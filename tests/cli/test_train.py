@@ -1,4 +1,4 @@
-"""``edgeaudio train`` from recordings on disk to a bundle that runs, with words that are easy to tell apart."""
+"""``edgeaudio train`` from recordings on disk to a bundle that runs, with words that are easy to tell."""
 
 import json
 import sys
@@ -66,9 +66,9 @@ def test_commands_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path
     again = run(
         "train", "commands", "--words", "rise fall", *common(tmp_path, data, "sweeps"), "--resume", "--json"
     )
-    # Less than an epoch of training leaves no checkpoint: that is said, not ignored.
-    assert again.code == 5
-    assert "checkpoint" in again.err
+    # Nothing is left to do, so the same model comes out, but for batch norm measured on new streams.
+    assert again.code == 0, again.err
+    assert json.loads(again.out).keys() == results.keys()
 
 
 def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path) -> None:

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from edgeaudio.models.manifest import ClipDecision, Decision
+from edgeaudio.training.commands import clip_score, held_out_sets, true_label, tune_clip_decision
+from edgeaudio.training.corpus import Clip
+from edgeaudio.training.phrases import COMMANDS, confusables
+from edgeaudio.training.wake import choose_threshold, count_firings, missed
+
+LABELS = ("yes", "no", "unknown", "silence")
+
+
+def clip(label: str, corpus: str = "words", split: str = "", seconds: float = 1.0) -> Clip:
+    return Clip(corpus, label, np.zeros(int(16_000 * seconds), np.int16), label, split=split)
+
+
+def stream(*peaks: tuple[int, float], n: int = 100) -> np.ndarray:
+    """Silence with the first word's posterior at some frames for ten frames each."""
+    p = np.zeros((n, len(LABELS)), np.float32)
+    for at, height in peaks:
+        p[at : at + 10, 0] = height
+    p[:, 3] = 1.0 - p[:, 0]
+    return p
+
+
+def test_confusion_counts_truth_by_answer() -> None:
+    found = [stream((20, 0.9)), stream((20, 0.3)), stream(), stream((20, 0.9))]
+    decision = ClipDecision(word_threshold=0.5, silence_threshold=0.8)
+    score = clip_score(found, ["yes", "no", "silence", "unknown"], LABELS, decision)
+    assert score.confusion.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
+    assert (score.right, score.clips) == (2, 4)
+    facts = score.facts()
+    assert facts["accuracy"] == 0.5
+    # Wilson's interval of 2 in 4, from the closed formula at z = 1.96.
+    assert facts["interval"] == [0.15, 0.85]
+
+
+def test_tuned_thresholds_lie_between_the_classes() -> None:
+    found = [stream((20, 0.62)), stream((20, 0.38)), stream()] * 3
+    truth = ["yes", "unknown", "silence"] * 3
+    decision = tune_clip_decision(found, truth, LABELS)
+    assert 0.38 < decision.word_threshold <= 0.62
+    assert clip_score(found, truth, LABELS, decision).right == 9
+
+
+def test_held_out_sets_are_real_short_and_of_corpora_with_the_words() -> None:
+    clips = [
+        clip("yes"),
+        clip("cat"),
+        clip("silence"),
+        clip("yes", seconds=4.0),
+        clip("yes", split="held_out"),
+        clip("tree", corpus="forest"),
+    ]
+    (found,) = held_out_sets(clips, ["yes", "no"])
+    assert found.corpus == "words"
+    assert found.truth == ["yes", "unknown", "silence"]
+    assert [len(x) for x in found.audio] == [16_000 + 9600] * 3
+
+
+def test_labels_of_recordings() -> None:
+    assert [true_label(clip(label), ["yes"]) for label in ("yes", "no", "silence")] == [
+        "yes",
+        "unknown",
+        "silence",
+    ]
+
+
+DECISION = Decision(
+    threshold=0.5, smoothing_ms=100, refractory_ms=400, silent_labels=("no", "unknown", "silence")
+)
+
+
+def test_firings_and_misses_are_the_triggers_own() -> None:
+    found = [stream((10, 0.9), (60, 0.9)), stream((10, 0.4)), stream((10, 0.9), (25, 0.9))]
+    # The third one's second peak lies in the refractory time of the first.
+    assert count_firings(found, LABELS, DECISION, 20.0) == [2, 0, 1]
+    assert missed(found, LABELS, DECISION, 20.0) == 1
+
+
+@pytest.mark.parametrize(("wanted", "alarms"), [(0.0, 0), (1.0, 1), (2.0, 2), (100.0, 3)])
+def test_threshold_for_a_rate(wanted: float, alarms: int) -> None:
+    hour = 180_000  # frames of 20 ms
+    found = [stream((1000, 0.9), (2000, 0.7), (3000, 0.5), n=hour)]
+    threshold, rate = choose_threshold(found, LABELS, DECISION, 20.0, false_alarms_per_hour=wanted)
+    assert rate == alarms
+    lowest = [0.9, 0.7, 0.5, 0.0][alarms]
+    assert threshold > lowest
+    # One step of the grid in log odds is at most 0.025 in probability.
+    assert threshold - max(lowest, 0.1) < 0.03
+
+
+def test_confusables_are_other_words() -> None:
+    found = confusables(COMMANDS)
+    assert len(found) == len(set(found)) > 80
+    assert not set(found) & set(COMMANDS)
+    assert {"know", "gone"} <= set(found)
+    assert {"hey", "marvin"} <= set(confusables(["hey marvin"]))
+    assert {"turn", "turn it", "it off", "off"} <= set(confusables(["turn it off"]))
