@@ -7,7 +7,6 @@ import importlib
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -183,29 +182,21 @@ def _models() -> Iterator[Finding]:
 
 
 def _compiled_code() -> Iterator[Finding]:
-    """Numba keeps compiled code beside the source, else in the user's cache; else every start compiles."""
-    import numba
+    from edgeaudio.cli.startup import cache_folder
 
-    import edgeaudio
-
-    package = Path(edgeaudio.__file__).parent
-    chosen: str = numba.config.CACHE_DIR  # type: ignore[attr-defined]
-    places = [Path(chosen)] if chosen else [package, Path.home() / ".cache" / "numba"]
-    place = next((place for place in places if _writable(place)), None)
-    if place is None:
+    name = "compiled code"
+    folder = cache_folder()
+    if folder is None:
         mend = "export NUMBA_CACHE_DIR=/var/cache/edgeaudio   (a folder that you may write to)"
-        yield Finding("compiled code", "warn", "cannot be kept, so that every start takes longer", mend)
+        yield Finding(name, "warn", "cannot be kept, so that every start is slow", mend)
         return
-    indexes = list(place.rglob("*.nbi")) if place != package else list(package.rglob("__pycache__/*.nbi"))
-    if indexes:
-        yield Finding("compiled code", "ok", f"{len(indexes)} functions kept in {place}")
+    # Beside the source there is a folder for each subpackage.
+    root = folder.parent if folder.name == "__pycache__" else folder
+    if n := sum(1 for _ in root.rglob("*.nbi")):
+        yield Finding(name, "ok", f"{n} functions kept in {root}")
     else:
-        yield Finding(
-            "compiled code",
-            "warn",
-            "none kept yet; the first start takes longer",
-            "Run edgeaudio wake once on a file.",
-        )
+        mend = "Run edgeaudio wake once, on any file."
+        yield Finding(name, "warn", "none kept yet; the first start takes longer", mend)
 
 
 def _sound_system() -> Iterator[Finding]:
@@ -243,15 +234,6 @@ def _audio_group() -> Iterator[Finding]:
     else:
         mend = 'sudo usermod -aG audio "$USER"   (then log in again)'
         yield Finding("group audio", "warn", "not a member; fine where a sound server runs", mend)
-
-
-def _writable(folder: Path) -> bool:
-    """Try it: permissions do not tell of read-only file systems."""
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    return False
 
 
 _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
+import os
+import shutil
 import sys
+import tempfile
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-__all__ = ["load_numba"]
+from edgeaudio.errors import OutputError
+
+__all__ = ["cache_folder", "load_numba"]
 
 _LOG = logging.getLogger(__name__)
 _UNNEEDED = ("scipy", "cffi")
@@ -21,6 +29,8 @@ def load_numba() -> None:
     """
     if "numba" in sys.modules:
         return
+    if cache_folder() is None:
+        _compile_for_once()
     hidden = {name: sys.modules.get(name) for name in _UNNEEDED}
     try:
         for name in _UNNEEDED:
@@ -34,6 +44,45 @@ def load_numba() -> None:
             else:
                 sys.modules[name] = module
     _announce_compiling()
+
+
+def cache_folder() -> Path | None:
+    """Return where Numba keeps compiled code, or None where it would find no place and refuse to work.
+
+    As Numba does: ``NUMBA_CACHE_DIR``, else beside the source, else the user's cache folder.
+    """
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    package = Path(__file__).resolve().parents[1]
+    places = [Path(chosen)] if chosen else [package / "__pycache__", Path(home) / "numba"]
+    return next((place for place in places if _writable(place)), None)
+
+
+def _writable(folder: Path) -> bool:
+    """Try it: permissions do not tell of read-only file systems."""
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    return False
+
+
+def _compile_for_once() -> None:
+    """Give Numba a folder for this one run.
+
+    Raises
+    ------
+    OutputError
+        If there is no place even for that.
+    """
+    advice = "Set NUMBA_CACHE_DIR to a folder that you may write to."
+    try:
+        folder = tempfile.mkdtemp(prefix="edgeaudio-")
+    except OSError as error:
+        raise OutputError(f"there is no place for compiled code: {error}", hint=advice) from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["NUMBA_CACHE_DIR"] = folder
+    _LOG.warning("compiled code cannot be kept, so that every start is slow. %s", advice)
 
 
 def _announce_compiling() -> None:

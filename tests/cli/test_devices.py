@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeaudio import backends
-from edgeaudio.cli import doctor as doctor_module
+from edgeaudio.cli import startup
 from edgeaudio.errors import MissingDependencyError
 from edgeaudio.models import catalogue
 from edgeaudio.sources import devices
@@ -141,7 +141,7 @@ def test_one_broken_model_does_not_hide_the_others(
 
 @pytest.mark.usefixtures("two_microphones")
 def test_a_place_for_compiled_code_is_looked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_module, "_writable", lambda _folder: False)
+    monkeypatch.setattr(startup, "cache_folder", lambda: None)
     _, found = findings(run)
     assert found["compiled code"]["outcome"] == "warn"
     assert "NUMBA_CACHE_DIR" in str(found["compiled code"]["mend"])

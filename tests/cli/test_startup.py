@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from edgeaudio.cli import startup
+from edgeaudio.cli.startup import cache_folder
 from tests.cli.scripted import ROOT
 
 CODE = """
@@ -32,3 +36,25 @@ def start(cache: Path) -> str:
 def test_compiling_is_announced_once_and_needed_once(tmp_path: Path) -> None:
     assert start(tmp_path).count("compiling for this machine") == 1
     assert start(tmp_path) == ""
+
+
+def test_without_a_place_for_compiled_code_it_still_runs(tmp_path: Path) -> None:
+    # A file is where the folder should be: what root cannot write to either.
+    (tmp_path / "file").touch()
+    err = start(tmp_path / "file")
+    assert "compiled code cannot be kept" in err
+    assert "Set NUMBA_CACHE_DIR" in err
+    assert "compiling for this machine" in err
+
+
+def test_the_chosen_folder_is_the_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "chosen"))
+    assert cache_folder() == tmp_path / "chosen"
+
+
+def test_else_it_lies_beside_the_source_or_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == ROOT / "edgeaudio" / "__pycache__"
+    monkeypatch.setattr(startup, "_writable", lambda folder: folder.is_relative_to(tmp_path))
+    assert cache_folder() == tmp_path / "numba"
