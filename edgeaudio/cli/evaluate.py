@@ -109,11 +109,12 @@ def wake(
     if plot is not None:
         _check_plot(plot)
     spoken, other = read_manifest(positives, require=["label"]), read_manifest(negatives)
+    scorer = _scorer(model, backend)
     with progress_bar("evaluating") as progress:
         result = evaluate_wake(
             spoken,
             other,
-            _scorer(model, backend),
+            scorer,
             labels=labels,
             mixture=mixture,
             false_alarms_per_hour=false_alarms_per_hour,
@@ -123,7 +124,7 @@ def wake(
         from edgeaudio.evaluation.plots import plot_det
 
         conditions = "" if snr_db is None else f", {snr_db:g} dB SNR"
-        plot_det(result, plot, title=f"{model}{conditions}")
+        plot_det(result, plot, title=f"{scorer.manifest.name}{conditions}")
     if as_json:
         print_json(result.to_json())
     else:

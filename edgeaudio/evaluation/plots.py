@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ _MISS_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 def plot_det(result: WakeResult, path: Path, *, title: str) -> None:
     """Draw miss rate against false alarms per hour, both logarithmic, and save it.
 
-    Zero has no place on a logarithmic axis: a count of zero is drawn as half an event, and the axis
-    says so.
+    Zero has no place on a logarithmic axis: a count of zero is drawn as half an event, where the axis
+    says "none".
 
     Raises
     ------
@@ -47,17 +48,25 @@ def plot_det(result: WakeResult, path: Path, *, title: str) -> None:
     _mark_operating_point(axes, result, least_rate, least_miss)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    shown = [tick for tick in _MISS_TICKS if tick >= least_miss / 2]
-    axes.set_yticks(shown, [f"{100 * tick:g} %" for tick in shown])
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
+    rates = [10.0**decade for decade in range(-4, 6)]
+    highest = max(result.false_alarms_per_hour(point) for point in result.curve)
+    _ticks(axes.xaxis, least_rate, [rate for rate in rates if rate <= highest], "{:g}")
+    _ticks(axes.yaxis, least_miss, _MISS_TICKS, "{:.3g} %", scale=100)
+    axes.set_xlim(left=least_rate / 1.5)
     axes.set_ylim(least_miss / 1.5, 1.2)
-    axes.set_xlabel(f"false alarms per hour   (left edge: none in {result.hours:.2f} h)")
-    axes.set_ylabel(f"missed   (of {result.positives} recordings)")
+    axes.set_xlabel(f"false alarms per hour, over {result.hours:.2f} h")
+    axes.set_ylabel(f"missed, of {result.positives} recordings")
     axes.set_title(title)
     axes.grid(visible=True, color="0.9")
     axes.legend(loc="upper right")
     _save(figure, path)
+
+
+def _ticks(axis: Any, none: float, values: Sequence[float], label: str, scale: float = 1.0) -> None:
+    """Put ``"none"`` where zero is drawn, and those values that leave room for it."""
+    shown = [value for value in values if value > 1.5 * none]
+    axis.set_ticks([none, *shown], ["none", *(label.format(scale * value) for value in shown)])
+    axis.set_ticks([], minor=True)
 
 
 def _mark_operating_point(axes: Any, result: WakeResult, least_rate: float, least_miss: float) -> None:
