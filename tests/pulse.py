@@ -121,16 +121,23 @@ class PulseServer:
             self.kill()
 
 
+def _cannot_run(reason: str) -> None:
+    """Skip, or fail where everything has to be there."""
+    packages = "pulseaudio pulseaudio-utils libasound2-plugins libportaudio2"
+    message = f"no virtual microphone: {reason}; apt-get install {packages}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 @pytest.fixture
 def pulse(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseServer]:
     """A running server that this process's PortAudio is connected to."""
     missing = [program for program in _PROGRAMS if shutil.which(program) is None]
     if missing:
-        packages = "pulseaudio pulseaudio-utils libasound2-plugins"
-        reason = f"{', '.join(missing)} not installed: apt-get install {packages}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _cannot_run(f"{', '.join(missing)} not installed")
+    from edgeaudio.errors import MissingDependencyError
+    from edgeaudio.sources.devices import list_devices
     from edgeaudio.sources.portaudio import refresh_devices
 
     server = PulseServer(tmp_path_factory.mktemp("pulse"))
@@ -138,7 +145,12 @@ def pulse(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     try:
         server.start()
-        refresh_devices()
+        try:
+            refresh_devices()
+        except MissingDependencyError as error:
+            _cannot_run(error.message)
+        if "pulse" not in [device.name for device in list_devices()]:
+            _cannot_run("ALSA knows no device 'pulse'")
         yield server
     finally:
         server.close()

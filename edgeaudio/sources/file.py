@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeaudio.errors import InputError, MissingDependencyError
 from edgeaudio.sources.base import PulledSource
-from edgeaudio.sources.resample import check_channel, mix
+from edgeaudio.sources.resample import RATES_HZ, check_channel, mix
 from edgeaudio.types import Samples
 
 __all__ = ["FileSource"]
@@ -108,6 +108,9 @@ def _open(path: Path) -> Any:
     if file.frames == 0:
         file.close()
         raise InputError(f"{path} contains no audio: it ends behind its header")
+    if not RATES_HZ[0] <= file.samplerate <= RATES_HZ[1]:
+        file.close()
+        raise InputError(f"{path} is damaged: its header tells a sample rate of {file.samplerate} Hz")
     if _CUT_OFF.search(file.extra_info):
         _log.warning("%s is cut off: %.2f s are left", path, file.frames / file.samplerate)
     return file

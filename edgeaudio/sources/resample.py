@@ -8,7 +8,10 @@ from numpy.typing import NDArray
 from edgeaudio.errors import MissingDependencyError, UsageError
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["Resampler", "check_channel", "mix"]
+__all__ = ["RATES_HZ", "Resampler", "check_channel", "mix"]
+
+RATES_HZ = (1000, 768_000)
+"""Lowest and highest rate of any audio; from 2 Hz one block would become gigabytes."""
 
 
 def check_channel(channel: int | None, n_channels: int, where: str) -> None:
@@ -41,11 +44,15 @@ class Resampler:
 
     Raises
     ------
+    UsageError
+        No audio has such a rate.
     MissingDependencyError
         The rate is not 16 kHz and soxr is not installed.
     """
 
     def __init__(self, rate_hz: float) -> None:
+        if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
+            raise UsageError(f"a sample rate of {rate_hz:g} Hz: audio has {RATES_HZ[0]} to {RATES_HZ[1]} Hz")
         self.rate_hz = rate_hz
         self.passes_through = rate_hz == SAMPLE_RATE_HZ
         if not self.passes_through:

@@ -51,6 +51,12 @@ class StdinSource(PulledSource):
         Standard input is a terminal, or there is no such channel.
     InputError
         From `wait`: the stream ended before its first sample.
+
+    Examples
+    --------
+    >>> source = StdinSource(io.BytesIO(bytes(640)))
+    >>> source.wait(320, timeout_s=1.0)
+    320
     """
 
     def __init__(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeaudio.errors import InputError, MissingDependencyError, UsageError
 from edgeaudio.sources import FileSource
@@ -118,6 +120,35 @@ def test_a_header_alone_is_no_audio(tmp_path: Path, kept_bytes: int) -> None:
     path.write_bytes(path.read_bytes()[:kept_bytes])
     with pytest.raises(InputError, match=r"contains no audio|is not a sound file"):
         FileSource(path)
+
+
+def test_a_header_with_an_absurd_rate(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.wav", 2, 1, "PCM_16")
+    with pytest.raises(InputError, match=r"x\.wav is damaged: its header tells a sample rate of 2 Hz"):
+        FileSource(path)
+
+
+@settings(max_examples=150)
+@given(data=st.data(), name=st.sampled_from(["x.wav", "x.flac", "x.ogg", "x.mp3"]))
+def test_damaged_files_are_heard_or_refused_but_never_crash(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, name: str
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / name
+    sf.write(path, NOISE[:4000, :1], 16000)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        # Mostly the header, where every byte means something.
+        at = data.draw(st.one_of(st.integers(0, 60), st.integers(0, len(content) - 1)))
+        content[min(at, len(content) - 1)] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        source = FileSource(path)
+    except InputError as error:
+        assert str(path) in error.message  # noqa: PT017 - not raising is fine, too
+        return
+    for _ in range(100):
+        source.ring.advance(source.wait(1600, timeout_s=1.0))
+    source.stop()
 
 
 def test_a_channel_that_is_not_there(tmp_path: Path) -> None:

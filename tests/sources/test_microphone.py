@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -173,3 +174,28 @@ def test_stop_from_a_signal_handler_inside_wait(desk: Desk) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert desk.streams[0].closed.is_set()
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 48000])
+def test_listening_for_long_takes_no_memory(desk: Desk, rate_hz: int) -> None:
+    desk.rates_hz = {rate_hz}
+    mic = Microphone()
+    mic.start()
+
+    def listen(n_blocks: int) -> int:
+        for _ in range(n_blocks):
+            desk.streams[0].feed(rate_hz // 100)
+            mic.wait(1, timeout_s=0.0)
+            mic.ring.advance(mic.ring.available)
+        return tracemalloc.get_traced_memory()[0]
+
+    listen(200)
+    tracemalloc.start()
+    try:
+        before = listen(200)
+        after = listen(2000)
+    finally:
+        tracemalloc.stop()
+        mic.stop()
+    # One sample kept of each block would be 8000 bytes.
+    assert after - before < 2000

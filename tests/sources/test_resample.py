@@ -86,3 +86,9 @@ def test_without_soxr_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyP
         Resampler(44100)
     assert "edgeaudio[files]" in str(error.value)
     assert Resampler(16000).flush().size == 0
+
+
+@pytest.mark.parametrize("rate_hz", [0, -16000, 2, 1e7, float("nan"), float("inf")])
+def test_rates_that_no_audio_has(rate_hz: float) -> None:
+    with pytest.raises(UsageError, match="sample rate"):
+        Resampler(rate_hz)
