@@ -1,28 +1,22 @@
-"""What the subcommands share: options, logging, signals, tables."""
+"""What the subcommands share: options, logging, standard streams, tables."""
 
 from __future__ import annotations
 
 import logging
 import os
-import queue
 import re
 import select
-import signal
 import stat
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, BinaryIO, Protocol, TextIO, TypeVar
 
 import click
 
 __all__ = [
-    "StopSignals",
-    "Ticker",
     "debugging",
     "json_option",
     "log_level_option",
@@ -195,75 +189,6 @@ def process_age_s() -> float | None:
         return boot_s - started_ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return None
-
-
-class StopSignals:
-    """The first SIGINT or SIGTERM asks for a clean end, a second one ends the process at once.
-
-    The handler itself only notes the signal: it may interrupt the main thread anywhere, also while
-    that holds a lock that a clean end needs. A thread of its own calls what stops the work.
-    """
-
-    # timeout(1) signals its child and then the group that the child is in: two signals, one wish.
-    _ONE_WISH_S = 0.3
-
-    def __init__(self) -> None:
-        self.received: int | None = None
-        self._at = 0.0
-        self._watcher: threading.Thread | None = None
-        self._notes: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # put() is reentrant
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Catch the signals inside the with block; afterwards they do what they did before."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            if self._watcher is not None:
-                self._notes.put(None)
-                self._watcher.join()
-
-    def watch(self, stop: Callable[[], None]) -> None:
-        """Call `stop` from another thread when a signal comes, or has come already."""
-
-        def wait() -> None:
-            if self._notes.get() is not None:
-                stop()
-
-        self._watcher = threading.Thread(target=wait, name="edgeaudio-signals", daemon=True)
-        self._watcher.start()
-
-    def _note(self, number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self.received is None:
-            self.received, self._at = number, now
-            self._notes.put(number)
-        elif now - self._at > self._ONE_WISH_S:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-
-class Ticker:
-    """Calls a function again and again from a thread of its own, until it is closed."""
-
-    def __init__(self, period_s: float, call: Callable[[], None]) -> None:
-        self._period_s = period_s
-        self._call = call
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="edgeaudio-ticker", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop calling; the last call has returned when this returns."""
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._done.wait(self._period_s):
-            self._call()
 
 
 def stdout_bytes() -> BinaryIO:

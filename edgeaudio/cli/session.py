@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import click
 
-from edgeaudio.cli.common import StopSignals, Ticker, log_to, reader_has_gone, stdout_bytes
+from edgeaudio.cli.background import StopSignals, Ticker
+from edgeaudio.cli.common import log_to, reader_has_gone, stdout_bytes
 from edgeaudio.cli.summary import Tally
 from edgeaudio.engine import Engine
 from edgeaudio.events import Event

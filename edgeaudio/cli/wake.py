@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeaudio.cli.background import StopSignals
 from edgeaudio.cli.common import (
-    StopSignals,
     json_option,
     log_level_option,
     probability,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
 
 import click
 import pytest
 
 from edgeaudio.cli.common import (
-    StopSignals,
     print_table,
     probability,
     process_age_s,
@@ -69,31 +66,6 @@ def test_the_age_counts_from_the_start_of_the_process() -> None:
 def test_numbers_are_ranged_right(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("index", "name"), [("0", "hw"), ("12", "USB microphone")])
     assert capsys.readouterr().out == "index  name\n    0  hw\n   12  USB microphone\n"
-
-
-def test_a_signal_before_there_is_anything_to_stop_is_not_lost() -> None:
-    signals = StopSignals()
-    stopped = threading.Event()
-    with signals.caught():
-        signal.raise_signal(signal.SIGTERM)
-        signals.watch(stopped.set)
-        assert stopped.wait(10)
-    assert signals.received == signal.SIGTERM
-
-
-def test_two_signals_at_once_are_one_wish() -> None:
-    signals = StopSignals()
-    with signals.caught():
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)  # would end pytest
-    assert signals.received == signal.SIGTERM
-
-
-def test_afterwards_signals_do_what_they_did() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with StopSignals().caught():
-        assert signal.getsignal(signal.SIGINT) != before
-    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_what_c_libraries_print_is_kept_from_the_user(capfd: pytest.CaptureFixture[str]) -> None:
