@@ -88,8 +88,9 @@ def render_card(manifest: ModelManifest, parts: Sequence[Ingredient], recipe: st
         "",
         *_result_lines(manifest.results),
         "",
-        "Intervals are 95 % (Wilson). Held out means: no recording of these speakers, or where the speaker "
-        "is unknown none of these recordings, was trained on or used to choose anything but the threshold.",
+        "Intervals are 95 % (Wilson; for rates Garwood). Held out means: no recording of these speakers, or "
+        "where the speaker is unknown none of these recordings, was trained on or used to choose anything "
+        "but the threshold.",
         "",
         "## Trained on",
         "",
@@ -137,7 +138,10 @@ def _phrase(value: Any) -> str:
     if "accuracy" in value:
         low, high = value["interval"]
         return f"{value['accuracy']:.2%} ({low:.2%} to {high:.2%}) of {value['clips']} recordings"
-    if "missed" in value:
+    if "rate" in value:
         low, high = value["interval"]
-        return f"{value['missed']} of {value['of']} ({low:.1%} to {high:.1%})"
+        return f"{value['rate']:g} ({low:g} to {high:g}) in {value['hours']:g} h"
+    if "of" in value:
+        low, high = value["interval"]
+        return f"{value.get('missed', value.get('woken'))} of {value['of']} ({low:.1%} to {high:.1%})"
     return ", ".join(f"{name} {_phrase(inner)}" for name, inner in value.items())

@@ -151,8 +151,8 @@ def tune_clip_decision(
     """The two thresholds with the highest accuracy, from a coarse grid."""
     grid = [
         ClipDecision(word_threshold=round(float(word), 2), silence_threshold=round(float(silence), 2))
-        for word in np.arange(0.2, 0.9, 0.05)
-        for silence in np.arange(0.1, 1.0, 0.1)
+        for word in np.arange(0.1, 0.9, 0.05)
+        for silence in (0.01, 0.02, 0.05, *np.arange(0.1, 1.0, 0.1))
     ]
     return max(grid, key=lambda decision: clip_score(found, truth, labels, decision).right)
 

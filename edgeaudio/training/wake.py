@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.evaluation.intervals import wilson_interval
+from edgeaudio.evaluation.intervals import poisson_interval, wilson_interval
 from edgeaudio.models.manifest import Decision
 from edgeaudio.tasks.trigger import Trigger
 from edgeaudio.training.augment import mix_noise
@@ -136,12 +136,11 @@ def train_wake(
 
 @dataclass(frozen=True)
 class _Tests:
-    """Held-out recordings, ready to be measured on."""
+    """Held-out recordings, ready to be measured on: of the word, of other sounds, of near words."""
 
-    real: list[Samples]
-    real_noisy: list[Samples]
-    synthetic: list[Samples]
+    positives: dict[str, list[Samples]]
     negatives: list[Samples]
+    confusable: list[Samples]
 
     @classmethod
     def of(cls, material: Material, words: Sequence[str], snr_db: float = 10.0) -> _Tests:
@@ -149,14 +148,22 @@ class _Tests:
         said = [clip for clip in material.development if said_word(clip, words) is not None]
         other = [clip for clip in material.development if said_word(clip, words) is None]
         noises = [_audio(clip) for clip in other if is_background(clip) and clip.seconds > SHORT_S]
-        real = [_surrounded(clip) for clip in said if clip.split != "held_out"]
+        real = [_surrounded(clip) for clip in said if not _is_synthetic(clip)]
         rng = np.random.default_rng(0)
         noisy = [
             mix_noise(x, np.resize(noises[int(rng.integers(len(noises)))], len(x)), snr_db)
             for x in (real if noises else [])
         ]
-        synthetic = [_surrounded(clip) for clip in said if clip.split == "held_out"]
-        return cls(real, noisy, synthetic, [_audio(clip) for clip in other])
+        positives = {
+            "real recordings": real,
+            f"real recordings, noise at {snr_db:g} dB": noisy,
+            "held-out synthetic voice": [_surrounded(clip) for clip in said if _is_synthetic(clip)],
+        }
+        return cls(
+            {name: audio for name, audio in positives.items() if audio},
+            [_audio(clip) for clip in other if not _is_synthetic(clip)],
+            [_surrounded(clip) for clip in other if _is_synthetic(clip)],
+        )
 
     def judge(
         self,
@@ -171,21 +178,33 @@ class _Tests:
         )
         at = msgspec.structs.replace(decision, threshold=threshold)
         hours = sum(map(len, self.negatives)) / SAMPLE_RATE_HZ / 3600
+        low, high = poisson_interval(round(rate * hours), hours)
         results: dict[str, Any] = {
-            "false alarms per hour, held-out recordings": {"rate": round(rate, 2), "hours": round(hours, 2)}
+            "false alarms per hour, held-out recordings": {
+                "rate": round(rate, 2),
+                "interval": [round(low, 2), round(high, 2)],
+                "hours": round(hours, 2),
+            }
         }
-        positives = {
-            "real recordings": self.real,
-            "real recordings, noise at 10 dB": self.real_noisy,
-            "held-out synthetic voice": self.synthetic,
-        }
-        for name, audio in positives.items():
-            if audio:
-                n = missed(hear(audio), labels, at, FRAME_MS)
-                low, high = wilson_interval(n, len(audio))
-                interval = [round(low, 4), round(high, 4)]
-                results[f"missed, {name}"] = {"missed": n, "of": len(audio), "interval": interval}
+        for name, audio in self.positives.items():
+            n = missed(hear(audio), labels, at, FRAME_MS)
+            results[f"missed, {name}"] = {"missed": n, **_share(n, len(audio))}
+        if self.confusable:
+            n = len(self.confusable) - missed(hear(self.confusable), labels, at, FRAME_MS)
+            results["woken by other words, held-out synthetic voice"] = {
+                "woken": n,
+                **_share(n, len(self.confusable)),
+            }
         return threshold, results
+
+
+def _share(n: int, of: int) -> dict[str, Any]:
+    low, high = wilson_interval(n, of)
+    return {"of": of, "interval": [round(low, 4), round(high, 4)]}
+
+
+def _is_synthetic(clip: Clip) -> bool:
+    return clip.split == "held_out"
 
 
 def _audio(clip: Clip) -> Samples:

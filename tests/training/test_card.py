@@ -40,6 +40,7 @@ def manifest() -> ModelManifest:
         results={
             "a, held-out speakers": {"int8": {"accuracy": 0.9512, "interval": [0.93, 0.97], "clips": 617}},
             "missed, real recordings": {"missed": 2, "of": 42, "interval": [0.0132, 0.1579]},
+            "false alarms per hour": {"rate": 0.44, "interval": [0.05, 1.61], "hours": 4.5},
         },
     )
 
@@ -52,6 +53,7 @@ def test_the_card_states_results_data_and_limits(manifest: ModelManifest) -> Non
     assert "deciding from the last 1.17 s" in card
     assert "- a, held-out speakers: int8 95.12% (93.00% to 97.00%) of 617 recordings" in card
     assert "- missed, real recordings: 2 of 42 (1.3% to 15.8%)" in card
+    assert "- false alarms per hour: 0.44 (0.05 to 1.61) in 4.5 h" in card
     assert "| a | 120 | CC-BY-4.0 | Somebody's words |" in card
     assert "Cooked slowly." in card
     assert card.index("## What it cannot do") < card.index("A word inside a sentence")
