@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Report:
     """Measure each contestant on a short and a long recording; the difference is free of start-up."""
     contestants = _contestants(options.model)
-    repetitions = 3 if options.smoke else 9
+    repetitions = 2 if options.smoke else 9
     with tempfile.TemporaryDirectory() as folder:
 
         def audio(seconds: int) -> Recording:

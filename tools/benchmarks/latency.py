@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Report:
     """Play the demo in real time, as a file and through a pipe whose pace this process sets."""
-    audio, words = _recording(1 if options.smoke else 5)
+    audio, words = _recording(repetitions=1, seconds=10.0) if options.smoke else _recording(repetitions=5)
     models = options.models or ["wake-computer", "commands-12"]
     arguments = ["--json", *(part for model in models for part in ("--model", model))]
     with tempfile.TemporaryDirectory() as folder:
@@ -99,9 +99,12 @@ def run(options: argparse.Namespace) -> Report:
     )
 
 
-def _recording(repetitions: int) -> tuple[NDArray[np.int16], list[Word]]:
-    """The demo several times, each time shifted against the engine's blocks, and its words."""
-    once = demo()
+def _recording(*, repetitions: int, seconds: float = 60.0) -> tuple[NDArray[np.int16], list[Word]]:
+    """The demo, or its first ``seconds``, several times, and its words.
+
+    Each time it is shifted against the engine's blocks.
+    """
+    once = demo()[: round(seconds * RATE_HZ)]
     lines = DEMO.with_suffix(".tsv").read_text(encoding="utf-8").splitlines()[1:]
     spoken = [Word(name, float(end_s)) for name, _, end_s in (line.split("\t") for line in lines)]
     rng = np.random.default_rng(0)
