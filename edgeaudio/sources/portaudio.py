@@ -49,6 +49,7 @@ class CallbackStream:
     def __init__(self, device: DeviceInfo, port: Port, block_frames: int, latency: Any) -> None:
         sd = sounddevice()
         self.port = port
+        self._error: type[Exception] = sd.PortAudioError
         self._stream = sd._StreamBase(
             kind="input",
             device=device.index,
@@ -65,7 +66,10 @@ class CallbackStream:
     @property
     def active(self) -> bool:
         """False once the device is gone."""
-        return bool(self._stream.active)
+        try:
+            return bool(self._stream.active)
+        except self._error:
+            return False
 
     def close(self) -> None:
         """End it. May hang if the audio system does."""
