@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -15,7 +17,7 @@ import click
 
 from edgeaudio import __version__
 from edgeaudio.cli.common import debugging
-from edgeaudio.errors import EdgeAudioError
+from edgeaudio.errors import EdgeAudioError, OutputError
 
 __all__ = ["cli", "main"]
 
@@ -28,6 +30,8 @@ _COMMANDS = {
     "train": "Train a model and export it.",
 }
 """Name and summary; the command is the object of that name in ``edgeaudio.cli.<name>``."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _LazyGroup(click.Group):
@@ -94,6 +98,13 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return 0
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            _report_bug(error)
+            return 1
+        _forget_stdout()
+        _say(f"edgeaudio: the output cannot be written: {error.strerror}")
+        return OutputError.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
     except Exception as error:
@@ -114,7 +125,8 @@ def _report_bug(error: Exception) -> None:
 
 def _say(text: str) -> None:
     if sys.stderr is not None:
-        print(text, file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            print(text, file=sys.stderr, flush=True)
 
 
 def _forget_stdout() -> None:

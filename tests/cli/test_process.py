@@ -110,6 +110,23 @@ def test_a_full_disk_behind_standard_output_is_an_error(five_seconds: Path) -> N
     assert b"could not be written to standard output: No space left" in err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_a_list_is_an_error() -> None:
+    with Path("/dev/full").open("wb") as full, running("models", "list", stdout=full) as process:
+        _, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, err) == (
+        8,
+        b"edgeaudio: the output cannot be written: No space left on device\n",
+    )
+
+
+def test_errors_that_nobody_reads_are_no_trouble() -> None:
+    with running("wake", "missing.wav") as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.wait(WAIT_S) == 3
+
+
 def test_nothing_but_the_summary_is_said(tmp_path: Path) -> None:
     soundfile = pytest.importorskip("soundfile")
     # Another rate: the resampler complains at exit where somebody still holds it.
