@@ -23,7 +23,9 @@ from edgeaudio.types import SAMPLE_RATE_HZ
 
 __all__ = ["Session"]
 
-_TICK_S = 0.1
+_DRAW_S = 0.1
+_LOOK_S = 1.0
+"""How often a pipe without events is looked at."""
 
 
 class Session:
@@ -77,7 +79,7 @@ class Session:
         """
         self._signals.watch(self._engine.stop)
         started = time.monotonic()
-        ticker = Ticker(_TICK_S, self._tick)
+        ticker = Ticker(_DRAW_S if self._live else _LOOK_S, self._tick)
         log_to(self._live)
         try:
             for event in self._events:
@@ -94,7 +96,7 @@ class Session:
                 self._print_summary(wall_s)
 
     def _tick(self) -> None:
-        """Do what is due about ten times a second, beside the events."""
+        """Do what is due beside the events."""
         if self._live is not None:
             stats = self._engine.stats()
             with contextlib.suppress(OSError):  # the terminal may have gone
