@@ -110,18 +110,12 @@ def wake(*, phrase: str, false_alarms_per_hour: float, as_json: bool, **options:
 
 def _job(options: dict[str, Any]) -> Job:
     try:
-        import torch
+        from edgeaudio.training.build import Job, choose_device
     except ImportError as error:
         raise MissingDependencyError(
             f"training needs {error.name}", hint='pip install "edgeaudio[train]"'
         ) from error
-    from edgeaudio.training.build import Job
-
-    device = options.pop("device") or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts when it was built without CUDA
-        raise UsageError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+    device = choose_device(options.pop("device"))
     given = {name: value for name, value in options.items() if value is not None}
     return Job(device=device, **{"data": None, "synthetic": None, **given})
 

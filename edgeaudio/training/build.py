@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from edgeaudio.errors import UsageError
@@ -30,6 +31,7 @@ __all__ = [
     "Reporter",
     "Trained",
     "bundle_posteriors",
+    "choose_device",
     "finish",
     "load_recordings",
     "train_network",
@@ -97,6 +99,22 @@ class Recordings:
     real: list[Clip]
     synthetic: list[Clip]
     manifests: list[Path]
+
+
+def choose_device(wanted: str | None) -> str:
+    """The torch device to train on: the wanted one, else a GPU if there is one.
+
+    Raises
+    ------
+    UsageError
+        The wanted device cannot be used.
+    """
+    device = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts when it was built without CUDA
+        raise UsageError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+    return device
 
 
 def load_recordings(job: Job, words: Sequence[str], reporter: Reporter) -> Recordings:
