@@ -32,11 +32,12 @@ def load(_name: str, _options: object) -> Spotter:
 
 
 @contextmanager
-def running(*args: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the command beside the test; whatever happens, it does not outlive it."""
+def running(*args: str | Path, real: bool = False, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command beside the test, with the script or a real model; it never outlives the test."""
+    command = [sys.executable, "-m", "edgeaudio"] if real else COMMAND
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([*COMMAND, *map(str, args)], cwd=ROOT, env=environment, **options) as process:
+    with subprocess.Popen([*command, *map(str, args)], cwd=ROOT, env=environment, **options) as process:
         try:
             yield process
         finally:
