@@ -7,6 +7,7 @@ milliseconds an hour of audio.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
 
 __all__ = ["Mixture", "WakeResult", "evaluate_wake", "normalise", "words_of"]
+
+_log = logging.getLogger(__name__)
 
 LEAD_S = 1.0
 TAIL_S = 1.0
@@ -169,6 +172,8 @@ def _choose(rows: Sequence[Row], wanted: Callable[[Row], bool], what: str) -> li
             f"none of the {len(rows)} recordings can serve as {what}; their labels are: {found}",
             hint="Positives carry the wake word as label, or none; --label names another one.",
         )
+    if len(chosen) < len(rows):
+        _log.info("%d of %d recordings serve as %s", len(chosen), len(rows), what)
     return chosen
 
 
