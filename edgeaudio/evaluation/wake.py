@@ -141,7 +141,8 @@ def evaluate_wake(
     words = words_of(scorer.manifest, labels)
     targets = {normalise(label) for label in (labels or words)}
     spoken = _choose(positives, lambda row: not row.label or normalise(row.label) in targets, "positives")
-    other = _choose(negatives, lambda row: not _holds(row, targets), "negatives")
+    meant = targets | {normalise(word) for word in words}
+    other = _choose(negatives, lambda row: not _holds(row, meant), "negatives")
 
     replay = Replay(scorer.manifest, words, scorer.output_period_s)
     total = len(spoken) + len(other)
@@ -177,9 +178,9 @@ def _choose(rows: Sequence[Row], wanted: Callable[[Row], bool], what: str) -> li
     return chosen
 
 
-def _holds(row: Row, targets: set[str]) -> bool:
-    text = f"_{normalise(row.text)}_"
-    return normalise(row.label) in targets or any(f"_{target}_" in text for target in targets)
+def _holds(row: Row, words: set[str]) -> bool:
+    said = f"_{normalise(row.label)}__{normalise(row.text)}_"
+    return any(f"_{word}_" in said for word in words)
 
 
 def _staged(row: Row, lead_s: float, mixture: Mixture | None, rng: np.random.Generator | None) -> Samples:

@@ -46,6 +46,20 @@ def test_misses_and_false_alarms_are_counted(tone_scorer: Scorer, make_manifest:
     assert low < 2 / result.hours < high
 
 
+def test_whatever_holds_the_word_is_no_negative(
+    tone_scorer: Scorer, make_manifest: Callable[..., Path]
+) -> None:
+    words = read_manifest(make_manifest("words", ("computer", WORD)))
+    other = make_manifest(
+        "other", *[(label, QUIET) for label in ("computer", "hey_computer", "computers", "")]
+    )
+    lines = other.read_text().splitlines()
+    texts = ["text", "", "", "", "a Computer, please"]
+    other.write_text("\n".join(f"{line}\t{text}" for line, text in zip(lines, texts, strict=True)))
+    result = evaluate_wake(words, read_manifest(other), tone_scorer, labels=["computer"])
+    assert result.hours == pytest.approx(1 / 3600), "only the plural is another word"
+
+
 def test_the_curve_falls_one_way_and_rises_the_other(
     tone_scorer: Scorer, make_manifest: Callable[..., Path]
 ) -> None:
