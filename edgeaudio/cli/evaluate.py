@@ -82,7 +82,7 @@ def commands(
 )
 @click.option("--plot", type=_PATH, help="Draw the curve into this file (.png, .svg, .pdf).")
 @_BACKEND_OPTION
-@json_option("Print one JSON object: miss_rate, false_alarms_per_hour, threshold, interval, curve, counts.")
+@json_option("Print one JSON object: the operating point, its intervals, the curve, and what was counted.")
 @log_level_option
 def wake(
     *,

@@ -1,35 +1,51 @@
-"""``tools/bench NAME``: run one benchmark, print its tables, check its limits."""
+"""``tools/bench NAME``: run a benchmark, print its tables, check its limits."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import sys
+from collections.abc import Sequence
 
-from tools.benchmarks.report import Report, write_section
+from tools.benchmarks.report import write_section
 
 NAMES = ("frontend", "daemon", "startup", "latency", "models")
+_COMMON = ("--check", "--write-docs")
+"""Options that change nothing about what is measured."""
 
 
 def main() -> int:
-    """Run the benchmark that the command line names; 1 when a limit is exceeded."""
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    """Run the benchmark that the command line names, or all of them; 1 when a limit is exceeded."""
+    name, *arguments = sys.argv[1:] or [""]
+    if name == "all":
+        return max(_run(each, arguments) for each in NAMES)
+    if name not in NAMES:
+        parser = _parser()
+        parser.add_argument("benchmark", choices=["all", *NAMES], help="NAME --help shows its own options")
+        parser.parse_args()
+    return _run(name, arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tools/bench")
-    parser.add_argument("benchmark", choices=NAMES)
     parser.add_argument("--smoke", action="store_true", help="short run with generous limits, for CI")
     parser.add_argument("--check", action="store_true", help="fail when a limit is exceeded")
     parser.add_argument("--write-docs", action="store_true", help="replace the section of docs/benchmarks.md")
-    module = importlib.import_module(f"tools.benchmarks.{name}") if name in NAMES else None
-    if module is not None:
-        module.add_arguments(parser)
-    options = parser.parse_args()
-    assert module is not None, "argparse has refused other names"  # noqa: S101
-    report: Report = module.run(options)
-    text = report.markdown(name)
-    print(text)
+    return parser
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    module = importlib.import_module(f"tools.benchmarks.{name}")
+    parser = _parser()
+    parser.prog += f" {name}"
+    module.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    if options.smoke and options.write_docs:
+        parser.error("--smoke runs are too short for the documentation")
+    report = module.run(options)
+    text = report.markdown([name, *(argument for argument in arguments if argument not in _COMMON)])
+    print(text, end="\n\n", flush=True)
     if options.write_docs:
-        if options.smoke:
-            parser.error("--smoke runs are too short for the documentation")
         write_section(name, text)
     exceeded = [limit for limit in report.limits if not limit.holds(smoke=options.smoke)]
     for limit in exceeded:

@@ -6,7 +6,7 @@ import datetime
 import os
 import platform
 import shlex
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -67,9 +67,10 @@ class Report:
     notes: list[str] = field(default_factory=list)
     packages: list[str] = field(default_factory=list)
 
-    def markdown(self, name: str) -> str:
-        """The section of docs/benchmarks.md, heading and circumstances included."""
-        parts = [f"## {self.title}", circumstances(self.packages), _command_block(name)]
+    def markdown(self, arguments: Sequence[str]) -> str:
+        """The section of docs/benchmarks.md, with circumstances and the command that made it."""
+        command = f"    tools/bench {shlex.join(arguments)}"
+        parts = [f"## {self.title}", circumstances(self.packages), command]
         parts += [table.markdown() for table in self.tables]
         parts += self.notes
         if self.limits:
@@ -83,11 +84,6 @@ def _limits_table(limits: list[Limit]) -> Table:
         verdict = "kept" if limit.holds(smoke=False) else "**exceeded**"
         rows.append([limit.name, f"{limit.value:.3g}{limit.unit}", f"{limit.limit:.3g}{limit.unit}", verdict])
     return Table(["limit", "measured", "at most", ""], rows)
-
-
-def _command_block(name: str) -> str:
-    arguments = [argument for argument in sys.argv[1:] if argument not in (name, "--write-docs", "--check")]
-    return f"    tools/bench {shlex.join([name, *arguments])}"
 
 
 def circumstances(packages: list[str]) -> str:
