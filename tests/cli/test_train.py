@@ -101,6 +101,8 @@ def test_wrong_use_is_explained(run: Run, tmp_path: Path, args: list[str], code:
 
 
 def test_without_torch_the_extra_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for loaded in [name for name in sys.modules if name.startswith("edgeaudio.training")]:
+        monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, "torch", None)
     outcome = run("train", "commands", "--data", tmp_path, "--output", tmp_path / "model")
     assert outcome.code == 6
