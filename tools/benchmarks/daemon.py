@@ -142,7 +142,7 @@ def _table(costs: dict[str, Cost], title: str) -> Table:
         [
             name,
             f"{cost.median_ms:.2f}",
-            f"{min(cost.cpu_ms):.2f} to {max(cost.cpu_ms):.2f}",
+            f"{min(cost.cpu_ms):.2f} to {max(cost.cpu_ms):.2f}" if len(cost.cpu_ms) > 1 else "one run",
             f"{costs[OURS].median_ms / cost.median_ms:.2f}",
             f"{cost.rss_mb:.0f}",
         ]
