@@ -81,5 +81,5 @@ class ArraySource(PulledSource):
         check_channel(self._channel, array.shape[1], "the array")
         return array
 
-    def _next_block(self, timeout_s: float) -> Samples | None:
+    def _next_block(self, wanted_s: float, timeout_s: float) -> Samples | None:
         return next(self._blocks, None)

@@ -96,10 +96,10 @@ class PulledSource(ABC):
         self._stopped = False
 
     @abstractmethod
-    def _next_block(self, timeout_s: float) -> Samples | None:
+    def _next_block(self, wanted_s: float, timeout_s: float) -> Samples | None:
         """The next block ``[n]`` at the source's rate, or None at its end.
 
-        An empty block says that none came within the time; what is at hand comes at once.
+        ``wanted_s`` of audio is being waited for. An empty block says that none came within the time.
         """
 
     @property
@@ -150,7 +150,7 @@ class PulledSource(ABC):
         wanted = self._due() if self._paced else self.ring.position + n_samples
         while self.ring.end < wanted and self.ring.free:
             if self._pending is None:
-                self._pending = self._fetch(deadline)
+                self._pending = self._fetch((wanted - self.ring.end) / SAMPLE_RATE_HZ, deadline)
                 if self._pending is None:
                     return
             n = min(self._pending.size, self.ring.free)
@@ -163,11 +163,11 @@ class PulledSource(ABC):
         """Absolute index behind the last sample that the clock has passed."""
         return int((time.monotonic() - self.captured_at(0)) * SAMPLE_RATE_HZ)
 
-    def _fetch(self, deadline: float) -> Samples | None:
+    def _fetch(self, wanted_s: float, deadline: float) -> Samples | None:
         """The next samples at 16 kHz, or None if none came."""
         while not self.finished:
             patience_s = min(SLICE_S, max(0.0, deadline - time.monotonic()))
-            block = self._next_block(patience_s)
+            block = self._next_block(wanted_s, patience_s)
             self._ended = block is None
             samples = self._resampler.flush() if block is None else self._resampler.process(block)
             self._fetched_at = time.monotonic()

@@ -64,7 +64,7 @@ class FileSource(PulledSource):
         super().stop()
         self._file.close()
 
-    def _next_block(self, timeout_s: float) -> Samples | None:
+    def _next_block(self, wanted_s: float, timeout_s: float) -> Samples | None:
         try:
             block = self._file.read(out=self._buffer)
         except RuntimeError as error:  # LibsndfileError: the decoder met something broken

@@ -26,6 +26,9 @@ _FULL_SCALE = np.float32(32768)
 _READ_BYTES = 16384
 """About half a second of 16 kHz; what a faster producer has more stays in its pipe."""
 
+_GATHER_S = 0.03
+"""Less audio than this is waited for in the pipe, more of it asleep."""
+
 
 class StdinSource(PulledSource):
     """Little-endian signed 16-bit PCM without a header, from standard input or any open pipe.
@@ -80,6 +83,7 @@ class StdinSource(PulledSource):
             )
         check_channel(channel, channels, "the raw audio")
         super().__init__("standard input", sample_rate_hz)
+        self._rate_hz = sample_rate_hz
         self._channel = channel
         self._frame = np.dtype(("<i2", (channels,)))
         self._stream = stream
@@ -92,6 +96,7 @@ class StdinSource(PulledSource):
         self._rest = b""
         self._heard = False
         self._arrived_at = self._arrived_before = time.monotonic()
+        self._pace = 0.0
 
     def captured_at(self, sample: int) -> float:
         """When the sample arrived here, at most.
@@ -102,8 +107,13 @@ class StdinSource(PulledSource):
         age_s = (self.ring.end - sample) / SAMPLE_RATE_HZ
         return max(self._arrived_before, self._arrived_at - max(0.0, age_s))
 
-    def _next_block(self, timeout_s: float) -> Samples | None:
+    def _next_block(self, wanted_s: float, timeout_s: float) -> Samples | None:
         """All whole frames of one read; an empty block if nothing came in time."""
+        if wanted_s >= _GATHER_S:
+            # A recorder writes every few milliseconds, and each wake-up costs more than the work:
+            # sleep until all that is wanted should be there, at the pace of the latest read.
+            due_in = self._arrived_at + self._pace * wanted_s - time.monotonic()
+            time.sleep(max(0.0, min(due_in, timeout_s)))
         chunk = self._read(timeout_s)
         if chunk is None:
             return np.zeros(0, np.float32)
@@ -116,6 +126,10 @@ class StdinSource(PulledSource):
         self._heard = self._heard or whole > 0
         self._arrived_before, self._arrived_at = self._arrived_at, time.monotonic()
         frames = np.frombuffer(data[:whole], self._frame)
+        if len(frames):
+            took_s = self._arrived_at - self._arrived_before
+            # At most 1: a producer slower than real time has only paused.
+            self._pace = min(1.0, took_s * self._rate_hz / len(frames))
         return mix(frames.astype(np.float32) / _FULL_SCALE, self._channel)
 
     def _read(self, timeout_s: float) -> bytes | None:
