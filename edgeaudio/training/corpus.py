@@ -131,13 +131,14 @@ def _decoded(
     return np.memmap(pcm_path, dtype="<i2", mode="r"), ends_array
 
 
-def held_out(clip: Clip, share: float) -> bool:
+def held_out(clip: Clip, share: float, *, salt: str = "") -> bool:
     """Whether a recording belongs to the development set: decided by a hash of its speaker.
 
     Recordings without a speaker are decided one by one. The corpus is not part of the hash, so
-    a speaker who appears in two corpora is on the same side in both.
+    a speaker who appears in two corpora is on the same side in both. Another ``salt`` splits them
+    another way.
     """
-    name = clip.speaker or f"{clip.corpus}/{clip.key}"
+    name = salt + (clip.speaker or f"{clip.corpus}/{clip.key}")
     digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 

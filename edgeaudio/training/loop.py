@@ -134,6 +134,9 @@ def train(
     state = TrainState()
     if resume:
         state = _load(checkpoint, net, optimizer, device)
+        if _progress(state, settings) < settings.average_from:
+            # The training was prolonged: what seemed to be its last part was not.
+            state.averaged, state.mean = 0, {}
     started = time.monotonic() - state.seconds
     losses: list[float] = []
     while (done := _progress(state, settings)) < 1.0:

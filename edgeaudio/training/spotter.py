@@ -59,6 +59,7 @@ class SpotterPlan:
     full_strength_at: float = 0.4
     """Part of the training after which the augmentation has grown to its full strength."""
     first_strength: float = 0.2
+    full_strength: float = 1.0
     mine_at: tuple[float, ...] = (0.35, 0.55, 0.75)
     """Parts of the training after which hard negatives are looked for anew."""
 
@@ -222,8 +223,8 @@ class _Feed:
 
     def progress(self, done: float) -> None:
         plan, self._done = self._plan, done
-        grown = plan.first_strength + (1.0 - plan.first_strength) * done / plan.full_strength_at
-        self._source.strength = min(1.0, grown)
+        grown = min(1.0, done / plan.full_strength_at)
+        self._source.strength = plan.first_strength + (plan.full_strength - plan.first_strength) * grown
 
     def mine(self, net: SpotterNet) -> None:
         """Look for hard negatives when it is time; workers start again with them."""

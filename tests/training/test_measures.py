@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from edgeaudio.models.manifest import ClipDecision, Decision
-from edgeaudio.training.commands import clip_score, held_out_sets, true_label, tune_clip_decision
+from edgeaudio.training.commands import (
+    HeldOutSet,
+    clip_score,
+    crosswise_decisions,
+    crosswise_score,
+    held_out_sets,
+    true_label,
+    tune_clip_decision,
+)
 from edgeaudio.training.corpus import Clip
 from edgeaudio.training.phrases import COMMANDS, confusables
 from edgeaudio.training.wake import choose_threshold, count_firings, missed
@@ -41,6 +49,20 @@ def test_tuned_thresholds_lie_between_the_classes() -> None:
     decision = tune_clip_decision(found, truth, LABELS)
     assert 0.38 < decision.word_threshold <= 0.62
     assert clip_score(found, truth, LABELS, decision).right == 9
+
+
+def test_each_half_is_measured_with_thresholds_of_the_other() -> None:
+    # The speakers of the first half are heard at 0.62 and 0.58, those of the second at 0.42 and 0.38:
+    # no threshold of the one half serves the other.
+    found = [stream((20, p)) for p in (0.62, 0.58, 0.42, 0.38)] * 2 + [stream(), stream()]
+    truth = ["yes", "unknown"] * 4 + ["silence"] * 2
+    test = HeldOutSet("words", [], truth, [True, True, False, False] * 2 + [True, False])
+    decisions = crosswise_decisions(test, found, LABELS)
+    assert 0.38 < decisions[True].word_threshold <= 0.42
+    assert 0.58 < decisions[False].word_threshold <= 0.62
+    score = crosswise_score(test, found, LABELS, decisions)
+    # First half: all fire. Second half: none fires. Silence is told from speech in both.
+    assert score.confusion.tolist() == [[2, 0, 2, 0], [2, 0, 2, 0], [0, 0, 0, 0], [0, 0, 0, 2]]
 
 
 def test_held_out_sets_are_real_short_and_of_corpora_with_the_words() -> None:
