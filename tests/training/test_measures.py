@@ -62,7 +62,7 @@ def test_each_half_is_measured_with_thresholds_of_the_other() -> None:
     assert 0.58 < decisions[False].word_threshold <= 0.62
     score = crosswise_score(test, found, LABELS, decisions)
     # First half: all fire. Second half: none fires, and what is left is silence.
-    assert score.confusion.tolist() == [[2, 0, 0, 2], [2, 0, 0, 2], [0, 0, 0, 0], [0, 0, 0, 2]]
+    assert score.confusion.tolist() == [[2, 0, 0, 2], [0, 0, 0, 0], [2, 0, 0, 2], [0, 0, 0, 2]]
 
 
 def test_held_out_sets_are_real_short_and_of_corpora_with_the_words() -> None:
