@@ -221,7 +221,9 @@ def write_model(
 def finish(job: Job, trained: Trained, **changes: Any) -> None:
     """Put what was measured into the manifest, and write the card."""
     update_manifest(job.output, **changes)
-    write_card(job.output, ingredients(trained.manifests, trained.material.used), RECIPE)
+    length = f"{job.minutes:g} minutes" if job.minutes is not None else f"{job.epochs} epochs"
+    recipe = f"{RECIPE} Trained for {length} on {job.threads} thread{'s' * (job.threads > 1)} ({job.device})."
+    write_card(job.output, ingredients(trained.manifests, trained.material.used), recipe)
 
 
 def bundle_posteriors(folder: Path, recordings: Sequence[Samples]) -> list[NDArray[np.float32]]:

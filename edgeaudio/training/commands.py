@@ -25,10 +25,11 @@ from edgeaudio.training.build import (
     write_model,
 )
 from edgeaudio.training.corpus import Clip, held_out, is_background
+from edgeaudio.training.hearing import posteriors
 from edgeaudio.training.loop import LoopSettings
 from edgeaudio.training.nets import NetSpec, SpotterNet
 from edgeaudio.training.phrases import COMMANDS
-from edgeaudio.training.spotter import SHORT_S, SpotterPlan, gather, posteriors, said_word
+from edgeaudio.training.spotter import SHORT_S, SpotterPlan, gather, said_word
 from edgeaudio.types import Samples
 
 __all__ = [

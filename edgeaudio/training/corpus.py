@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -176,14 +176,3 @@ def word_bounds(pcm: Pcm) -> tuple[int, int]:
     top = int(level.argmax())
     run = next(group for group in groups if group[0] <= top <= group[-1])
     return int(run[0]) * hop, min(int(run[-1] + 1) * hop, len(pcm))
-
-
-def without(clips: Iterable[Clip], corpora: Iterable[str]) -> list[Clip]:
-    """The recordings of all other corpora."""
-    skipped = set(corpora)
-    return [clip for clip in clips if clip.corpus not in skipped]
-
-
-def relabelled(clip: Clip, label: str) -> Clip:
-    """The same recording under another label."""
-    return replace(clip, label=label)

@@ -10,8 +10,8 @@ import numpy as np
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.tasks.clip import smooth
 from edgeaudio.training.corpus import Clip, mentions
+from edgeaudio.training.hearing import posteriors
 from edgeaudio.training.nets import SpotterNet
-from edgeaudio.training.spotter import posteriors
 from edgeaudio.types import SAMPLE_RATE_HZ
 
 __all__ = ["hard_negatives"]

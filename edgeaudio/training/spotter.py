@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from edgeaudio.errors import InputError
-from edgeaudio.frontend import Frontend, FrontendSpec
+from edgeaudio.frontend import FrontendSpec
 from edgeaudio.training.augment import Augmenter
-from edgeaudio.training.batches import BatchSource, Layout, offline_frames
+from edgeaudio.training.batches import BatchSource, Layout
 from edgeaudio.training.corpus import Clip, held_out, is_background, mentions
 from edgeaudio.training.loop import Batch, LoopSettings, train
+from edgeaudio.training.mining import hard_negatives
 from edgeaudio.training.nets import NetSpec, SpotterNet
 from edgeaudio.training.streams import Pools, Recipe, StreamMaker
 from edgeaudio.types import Frames, Samples
 
-__all__ = ["Material", "SpotterPlan", "calibration_frames", "fit", "gather", "posteriors", "said_word"]
+__all__ = ["Material", "SpotterPlan", "calibration_frames", "fit", "gather", "said_word"]
 
 SHORT_S = 2.0
 """A longer recording is running speech, not a word."""
@@ -232,8 +232,6 @@ class _Feed:
         if due <= self._mined:
             return
         self._mined = due
-        from edgeaudio.training.mining import hard_negatives
-
         material, pools = self._material, self._material.pools
         short = [clip for group in {id(g): g for g in pools.confusable}.values() for clip in group]
         hard = hard_negatives(net, [*pools.speech, *short], material.words, self._plan.spec)
@@ -267,27 +265,3 @@ def calibration_frames(plan: SpotterPlan, material: Material, n_streams: int = 1
     n_batches = -(-n_streams // plan.batch_size)
     frames: Frames = np.concatenate([next(batches).frames.numpy() for _ in range(n_batches)])
     return frames[:n_streams]
-
-
-def posteriors(
-    net: SpotterNet, recordings: Sequence[Samples], spec: FrontendSpec
-) -> list[NDArray[np.float32]]:
-    """Softmax posteriors ``[n / stride, n_labels]`` of whole recordings, each from a fresh state."""
-    frontend, stride = Frontend(spec), net.spec.stride
-    frames = [offline_frames(frontend, samples) for samples in recordings]
-    lengths = [len(f) // stride for f in frames]
-    out: list[NDArray[np.float32]] = [np.zeros((0, net.spec.n_labels), np.float32)] * len(frames)
-    order = sorted((i for i, n in enumerate(lengths) if n), key=lambda i: lengths[i])
-    device = next(net.parameters()).device
-    net.eval()
-    with torch.no_grad():
-        for start in range(0, len(order), 64):
-            part = order[start : start + 64]
-            longest = lengths[part[-1]] * stride
-            batch = np.zeros((len(part), longest, net.spec.n_bands), np.float32)
-            for row, i in enumerate(part):
-                batch[row, : lengths[i] * stride] = frames[i][: lengths[i] * stride]
-            result = net(torch.from_numpy(batch).to(device)).softmax(-1).cpu().numpy()
-            for row, i in enumerate(part):
-                out[i] = result[row, : lengths[i]]
-    return out

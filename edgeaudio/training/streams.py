@@ -7,7 +7,7 @@ is laid at a random place into a stream, and every output frame gets a target an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -253,7 +253,3 @@ def frame_targets(
             judged[s.word] = 0.0
     judged[said > 0.0] = 1.0
     return FrameTargets(label, weight, said, judged)
-
-
-Augment = Callable[[Samples, np.random.Generator, float], Samples]
-"""Noise, rooms, levels: ``augment(samples, rng, strength)`` of the same length."""

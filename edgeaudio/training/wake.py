@@ -26,9 +26,10 @@ from edgeaudio.training.build import (
 )
 from edgeaudio.training.commands import SILENT_LABELS, log_mel_plan
 from edgeaudio.training.corpus import Clip, is_background
+from edgeaudio.training.hearing import posteriors
 from edgeaudio.training.loop import LoopSettings
 from edgeaudio.training.nets import SpotterNet
-from edgeaudio.training.spotter import SHORT_S, Material, SpotterPlan, gather, posteriors, said_word
+from edgeaudio.training.spotter import SHORT_S, Material, SpotterPlan, gather, said_word
 from edgeaudio.training.streams import Recipe
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 

@@ -11,10 +11,11 @@ from edgeaudio.tasks.clip import pad_clip
 from edgeaudio.training.augment import Augmenter
 from edgeaudio.training.batches import BatchSource, Layout
 from edgeaudio.training.corpus import Clip
+from edgeaudio.training.hearing import posteriors
 from edgeaudio.training.loop import LoopSettings
 from edgeaudio.training.mining import hard_negatives
 from edgeaudio.training.nets import NetSpec, SpotterNet
-from edgeaudio.training.spotter import SpotterPlan, calibration_frames, fit, gather, posteriors, said_word
+from edgeaudio.training.spotter import SpotterPlan, calibration_frames, fit, gather, said_word
 from edgeaudio.training.streams import Recipe, StreamMaker
 
 RATE = 16_000
