@@ -93,8 +93,8 @@ def load_yaml(path: Path, type_: type[T], *, error: type[EdgeAudioError] = Confi
         value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - derived from the safe loader
     except yaml.YAMLError as exc:
         raise error(f"{path} is no valid YAML: {_yaml_problem(exc)}") from exc
-    except ValueError as exc:  # a date such as 2026-13-99, or an integer too long to convert
-        raise error(f"{path} is no valid YAML: {exc}") from exc
+    except Exception as exc:  # PyYAML's constructors let through what an impossible date or number raises
+        raise error(f"{path} is no valid YAML: {exc or type(exc).__name__}") from exc
     try:
         return msgspec.convert(value, type_)
     except msgspec.ValidationError as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,18 @@ def _open(path: Path) -> Any:
         raise MissingDependencyError(
             f"reading {path} needs soundfile ({error})", hint="pip install 'edgeaudio[files]'"
         ) from error
-    if path.is_dir():
-        raise InputError(f"{path} is a folder, not a sound file")
     try:
-        size_bytes = path.stat().st_size
+        status = path.stat()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from error
-    if size_bytes == 0:
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path} is a folder, not a sound file")
+    if path.suffix.lower() == ".raw":  # soundfile asks for a format, whatever is in it
+        raise InputError(
+            f"{path} is raw audio, which does not tell its rate and format",
+            hint=f"16 kHz mono s16le can be piped in: edgeaudio wake - < {path}",
+        )
+    if status.st_size == 0:
         raise InputError(f"{path} contains no audio: the file is empty")
     try:
         file = soundfile.SoundFile(path)

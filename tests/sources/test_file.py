@@ -122,6 +122,16 @@ def test_a_header_alone_is_no_audio(tmp_path: Path, kept_bytes: int) -> None:
         FileSource(path)
 
 
+def test_raw_audio_and_impossible_names(tmp_path: Path) -> None:
+    path = tmp_path / "x.raw"
+    path.write_bytes(bytes(3200))
+    with pytest.raises(InputError, match=r"x\.raw is raw audio") as caught:
+        FileSource(path)
+    assert f"edgeaudio wake - < {path}" in str(caught.value)
+    with pytest.raises(InputError, match=r"cannot read .* too long"):
+        FileSource(tmp_path / ("x" * 300))
+
+
 def test_a_header_with_an_absurd_rate(tmp_path: Path) -> None:
     path = write(tmp_path / "x.wav", 2, 1, "PCM_16")
     with pytest.raises(InputError, match=r"x\.wav is damaged: its header tells a sample rate of 2 Hz"):
