@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,18 @@ def shared_dir() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no recordings at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user: a number without a name, a home or settings."""
+
+    def nobody(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

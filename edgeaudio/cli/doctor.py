@@ -213,10 +213,12 @@ def _sound_system() -> Iterator[Finding]:
 
 
 def _servers() -> dict[str, bool]:
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    # After su it is another user's folder: Path.exists would raise.
+    there = {name: os.path.exists(f"{runtime}/{name}") for name in ("pipewire-0", "pulse/native")}  # noqa: PTH110
     return {
-        "PipeWire": (runtime / "pipewire-0").exists(),
-        "PulseAudio": bool(os.environ.get("PULSE_SERVER")) or (runtime / "pulse" / "native").exists(),
+        "PipeWire": there["pipewire-0"],
+        "PulseAudio": bool(os.environ.get("PULSE_SERVER")) or there["pulse/native"],
         "JACK": shutil.which("jackd") is not None and any(Path("/dev/shm").glob("jack*")),  # noqa: S108
     }
 

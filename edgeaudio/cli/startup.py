@@ -52,10 +52,11 @@ def cache_folder() -> Path | None:
     As Numba does: ``NUMBA_CACHE_DIR``, else beside the source, else the user's cache folder.
     """
     chosen = os.environ.get("NUMBA_CACHE_DIR")
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    # For a user without a home the ~ stays, where Path.expanduser would raise.
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     package = Path(__file__).resolve().parents[1]
     places = [Path(chosen)] if chosen else [package / "__pycache__", Path(home) / "numba"]
-    return next((place for place in places if _writable(place)), None)
+    return next((place for place in places if place.parts[0] != "~" and _writable(place)), None)
 
 
 def _writable(folder: Path) -> bool:

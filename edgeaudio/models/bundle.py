@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgeaudio.backends.base import Runtime, Signature, StateSpec
 from edgeaudio.config import read_bounded
 from edgeaudio.errors import ModelError
-from edgeaudio.models.manifest import MANIFEST_FILE, GraphFile, ModelManifest, load_manifest
+from edgeaudio.models.manifest import MANIFEST_FILE, GraphFile, ModelManifest, holds_model, load_manifest
 
 __all__ = ["Bundle", "Golden", "load_bundle"]
 
@@ -103,7 +103,9 @@ class Bundle:
                     raise ModelError(f"{path} unfolds to more than {MAX_GOLDEN_BYTES // 2**20} MB")
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 golden = Golden(arrays["frames"], arrays["logits"], float(arrays["tolerance"]))
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as exc:
+        except ModelError:
+            raise
+        except Exception as exc:  # zipfile, zlib and numpy's header parser raise a dozen kinds
             raise ModelError(f"{path} does not hold a golden input and output: {exc}") from exc
         self._check_golden(path, golden)
         return golden
@@ -146,7 +148,7 @@ def load_bundle(path: Path) -> Bundle:
         Saying what is wrong, in which file, and what to do.
     """
     path = Path(path)
-    if not (path / MANIFEST_FILE).is_file():
+    if not holds_model(path):
         raise ModelError(
             f"{path} holds no model: no {MANIFEST_FILE}", hint="List models with: edgeaudio models list"
         )

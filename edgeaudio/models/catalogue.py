@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeaudio.config import nearest
 from edgeaudio.errors import ModelError
-from edgeaudio.models.manifest import MANIFEST_FILE, ModelManifest, load_manifest
+from edgeaudio.models.manifest import MANIFEST_FILE, ModelManifest, holds_model, load_manifest
 
 __all__ = ["ModelEntry", "find_model", "list_models", "search_path"]
 
@@ -30,7 +31,8 @@ def search_path() -> tuple[Path, ...]:
     # An editable checkout has the models beside the package, an installed wheel inside it.
     in_checkout = (checkout / "pyproject.toml").is_file()
     bundled = checkout / "models" if in_checkout else package / "_bundled" / "models"
-    data_home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    # expanduser leaves ~ as it is for a user without a home, where Path.home raises.
+    data_home = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
     return bundled, Path(data_home) / "edgeaudio" / "models"
 
 
@@ -49,9 +51,9 @@ def find_model(name_or_path: str | Path) -> Path:
         If there is no such model: with the nearest name, and where it was looked for.
     """
     if isinstance(name_or_path, Path) or "/" in name_or_path or os.sep in name_or_path:
-        path = Path(name_or_path).expanduser()
+        path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - as in `search_path`
         folder = path.parent if path.name == MANIFEST_FILE else path
-        if not (folder / MANIFEST_FILE).is_file():
+        if not holds_model(folder):
             raise ModelError(f"{folder} holds no model: no {MANIFEST_FILE}")
         return folder
     folders = _folders()
@@ -60,7 +62,7 @@ def find_model(name_or_path: str | Path) -> Path:
     searched = ", ".join(str(folder) for folder in search_path())
     guess = nearest(name_or_path, list(folders))
     advice = f"Did you mean '{guess}'? " if guess else ""
-    if Path(name_or_path).is_dir():
+    if os.path.isdir(name_or_path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         advice = f"For the folder of that name write './{name_or_path}'. "
     known = f"Known: {', '.join(folders)}. " if folders and not guess else ""
     raise ModelError(f"unknown model '{name_or_path}'", hint=f"{advice}{known}Searched: {searched}")
@@ -81,8 +83,8 @@ def _folders() -> dict[str, Path]:
     """Map names to folders; the first folder on the search path wins."""
     found: dict[str, Path] = {}
     for root in search_path():
-        if root.is_dir():
+        with contextlib.suppress(OSError):  # it need not exist, and may be closed to us
             for path in sorted(root.iterdir()):
-                if (path / MANIFEST_FILE).is_file():
+                if holds_model(path):
                     found.setdefault(path.name, path)
     return found

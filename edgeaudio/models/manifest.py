@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,7 @@ __all__ = [
     "StateFill",
     "StateTensor",
     "dump_manifest",
+    "holds_model",
     "load_manifest",
 ]
 
@@ -130,6 +132,11 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
             raise ValueError(f"decision names {', '.join(sorted(strangers))}, not among the labels")
         if self.graphs.onnx is None and self.graphs.tflite is None:
             raise ValueError("graphs is empty")
+
+
+def holds_model(folder: Path) -> bool:
+    """Say whether there is a ``model.yaml`` in `folder`; not where one may not look."""
+    return os.path.isfile(folder / MANIFEST_FILE)  # noqa: PTH113 - Path.is_file raises where one may not look
 
 
 def load_manifest(path: Path) -> ModelManifest:

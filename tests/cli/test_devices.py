@@ -148,6 +148,15 @@ def test_a_place_for_compiled_code_is_looked_for(run: Run, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("two_microphones")
+def test_a_runtime_folder_that_cannot_be_looked_into(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Too long a name is an error for root, too, whom no permission keeps out.
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/" + "x" * 300)
+    monkeypatch.delenv("PULSE_SERVER", raising=False)
+    _, found = findings(run)
+    assert found["sound server"]["detail"] in {"none seen", "JACK"}
+
+
+@pytest.mark.usefixtures("two_microphones")
 def test_each_trouble_comes_with_what_mends_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "installed_runtimes", lambda: ())
     lines = run("doctor").out.splitlines()

@@ -58,3 +58,13 @@ def test_else_it_lies_beside_the_source_or_at_home(tmp_path: Path, monkeypatch: 
     assert cache_folder() == ROOT / "edgeaudio" / "__pycache__"
     monkeypatch.setattr(startup, "_writable", lambda folder: folder.is_relative_to(tmp_path))
     assert cache_folder() == tmp_path / "numba"
+
+
+def test_a_user_without_a_home_has_no_folder_there(
+    tmp_path: Path, homeless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(startup, "__file__", "/dev/null/cli/startup.py")  # nor is the package's writable
+    monkeypatch.chdir(tmp_path)
+    assert cache_folder() is None
+    assert list(tmp_path.iterdir()) == []

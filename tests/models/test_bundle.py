@@ -221,3 +221,29 @@ def test_golden_files_that_are_no_archives_or_unfold_without_end(folder: Path) -
     assert (folder / "golden.npz").stat().st_size < 100_000
     with pytest.raises(ModelError, match="unfolds to more than 16 MB"):
         bundle.golden()
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (6, 1),  # encrypted
+        (8, 99),  # compressed by a method that nobody knows
+    ],
+)
+def test_golden_archives_of_odd_kinds(folder: Path, offset: int, value: int) -> None:
+    """The offsets are those of a zip file's local header; the directory's are two further on."""
+    path = folder / "golden.npz"
+    content = bytearray(path.read_bytes())
+    content[offset] = value
+    content[content.index(b"PK\x01\x02") + offset + 2] = value
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="does not hold"):
+        load_bundle(folder).golden()
+
+
+def test_a_golden_array_that_claims_to_be_huge(folder: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (100000000000000, 40)}\n"
+    with zipfile.ZipFile(folder / "golden.npz", "w") as archive:
+        archive.writestr("frames.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(ModelError, match="does not hold"):
+        load_bundle(folder).golden()

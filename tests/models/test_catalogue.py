@@ -83,6 +83,18 @@ def test_paths(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "./local" in str(caught.value)
 
 
+def test_a_user_without_a_home_has_the_bundled_models(homeless: None) -> None:
+    assert {entry.path.parent for entry in list_models()} <= {search_path()[0]}
+    with pytest.raises(ModelError, match="holds no model"):
+        find_model("~/models/mine")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "./" + "x" * 300])
+def test_names_that_no_file_can_have(installed: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=r"unknown model|holds no model"):
+        find_model(name)
+
+
 def test_listing_shows_what_is_broken_and_why(installed: Path) -> None:
     entries = {entry.name: entry for entry in list_models()}
     assert list(entries) == ["broken", "commands-12", "wake-computer"]
