@@ -169,7 +169,8 @@ class Microphone:
 
     def captured_at(self, sample: int) -> float:
         """When the sample reached this process; `edgeaudio.sources.callback` says how it is measured."""
-        origin_s = self._port.origin_s if self._port else None
+        port = self._port
+        origin_s = port.origin_s if port else None
         return (self._origin_s if origin_s is None else origin_s) + sample / SAMPLE_RATE_HZ
 
     def take_notices(self) -> list[Event]:
@@ -179,13 +180,14 @@ class Microphone:
 
     def stats(self) -> CaptureStats:
         """Counters since the start."""
+        port = self._port  # read once: the engine's thread takes it away when the device is lost
         dropped = self.ring.dropped
         if self._inlet is not self.ring:
             dropped += self._resampled(self._inlet.dropped)
         return CaptureStats(
             written_samples=self.ring.written,
             dropped_samples=dropped,
-            device_overflows=self._overflows + (self._port.overflows if self._port else 0),
+            device_overflows=self._overflows + (port.overflows if port else 0),
             reopens=self._reopens,
             high_water_samples=max(self.ring.high_water, self._resampled(self._inlet.high_water)),
         )

@@ -8,6 +8,7 @@ restart. Where they are gone, `BlockingStream` does with public ones, at the pri
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import threading
 import time
@@ -28,6 +29,10 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+_open: set[InputStream] = set()
+"""The native callback writes to what a stream owns, so none may be forgotten before it is closed; and
+PortAudio must not be restarted under any."""
 
 
 class InputStream(Protocol):
@@ -61,7 +66,8 @@ class CallbackStream:
             callback=callback_address(),
             userdata=sd._ffi.cast("void *", port.address),
         )
-        self._stream.start()
+        _start(self._stream)
+        _open.add(self)
 
     @property
     def active(self) -> bool:
@@ -74,6 +80,7 @@ class CallbackStream:
     def close(self) -> None:
         """End it. May hang if the audio system does."""
         self._stream.close()
+        _open.discard(self)
 
 
 class BlockingStream:
@@ -92,7 +99,8 @@ class BlockingStream:
             blocksize=block_frames,
             latency=latency,
         )
-        self._stream.start()
+        _start(self._stream)
+        _open.add(self)
         self._closing = False
         self._thread = threading.Thread(target=self._read, name="edgeaudio-capture", daemon=True)
         self._thread.start()
@@ -115,6 +123,16 @@ class BlockingStream:
         self._closing = True
         self._thread.join()
         self._stream.close()
+        _open.discard(self)
+
+
+def _start(stream: Any) -> None:
+    """Start a stream that was opened; if it refuses, close it, or the device stays busy."""
+    try:
+        stream.start()
+    except Exception:
+        stream.close()
+        raise
 
 
 def open_stream(
@@ -159,10 +177,11 @@ def _native_callbacks(sd: Any) -> bool:
 
 
 def refresh_devices() -> None:
-    """Restart PortAudio: only then does it see what was plugged in. No stream may be open."""
+    """Restart PortAudio: only then does it see what was plugged in. Not while a stream is open."""
     sd = sounddevice()
-    if hasattr(sd, "_terminate") and hasattr(sd, "_initialize"):
-        sd._terminate()
+    if not _open and hasattr(sd, "_terminate") and hasattr(sd, "_initialize"):
+        with contextlib.suppress(sd.PortAudioError):  # it is down already where an earlier restart failed
+            sd._terminate()
         sd._initialize()
 
 

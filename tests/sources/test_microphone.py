@@ -145,6 +145,23 @@ def test_giving_up_names_the_last_error(desk: Desk) -> None:
     mic.stop()
 
 
+def test_counters_are_told_while_the_device_goes_away(desk: Desk) -> None:
+    """Another thread asks for them at any time, such as between two looks at the port."""
+    mic = Microphone()
+    mic.start()
+
+    class Vanishing:
+        overflows = 0
+
+        def __bool__(self) -> bool:
+            mic._port = None
+            return True
+
+    mic._port = Vanishing()  # type: ignore[assignment]
+    assert mic.stats().device_overflows == 0
+    mic.stop()
+
+
 def test_stop_while_the_device_is_away(desk: Desk) -> None:
     mic = Microphone()
     mic.start()
