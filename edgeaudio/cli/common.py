@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, TypeVar
 
 import click
 
@@ -105,7 +105,13 @@ def log_level_option(command: _COMMAND) -> _COMMAND:
     )(command)
 
 
-class _StderrHandler(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _TextHandler = logging.StreamHandler[TextIO]
+else:
+    _TextHandler = logging.StreamHandler  # takes no type in square brackets before Python 3.11
+
+
+class _StderrHandler(_TextHandler):
     """Follows ``sys.stderr``, or writes where `log_to` says."""
 
     target: SupportsWrite | None = None
