@@ -11,16 +11,15 @@ result cannot depend on how the stream was cut into blocks.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from enum import IntEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 
 from edgeaudio.dsp import kernel_bands, kernel_fft
+from edgeaudio.dsp.digest import source_digest
 from edgeaudio.dsp.kernel_bands import (
     FLOOR,
     PREEMPHASIS,
@@ -145,11 +144,7 @@ def _frame(x, plan, memory, out):  # type: ignore[no-untyped-def]
 
 
 def _compile(sources: int) -> Callable[..., int]:
-    """Compile the entry point, or load it from the disk cache.
-
-    Numba recompiles when the file that holds the entry point changes, or a variable that it
-    closes over. The digest of the other compiled files is such a variable.
-    """
+    """Compile the entry point, or load it from the disk cache; see :mod:`edgeaudio.dsp.digest`."""
     block = types.Array(types.float32, 1, "C", readonly=True)
     arrays = (block, types.int64[::1], types.float64[::1], types.float32[:, ::1])
 
@@ -177,12 +172,7 @@ def _compile(sources: int) -> Callable[..., int]:
     return run
 
 
-def _digest() -> int:
-    files = (kernel_fft.__file__, kernel_bands.__file__)
-    return zlib.crc32(b"".join(Path(file).read_bytes() for file in files))
-
-
-run = _compile(_digest())
+run = _compile(source_digest(kernel_fft, kernel_bands))
 """``run(x, plan, memory, frames) -> n_frames``: append block `x` to the waiting samples and write
 every frame that is now complete. `memory` must have room for the waiting samples and the block
 behind ``AT_SAMPLES``, `frames` for all frames. Releases the GIL."""

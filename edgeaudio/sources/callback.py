@@ -25,6 +25,8 @@ from numba.extending import intrinsic as _intrinsic
 from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
+from edgeaudio import ring
+from edgeaudio.dsp.digest import source_digest
 from edgeaudio.ring import (
     DEVICE_LOST,
     DEVICE_OVERFLOW,
@@ -47,6 +49,8 @@ RESUMES, RESUMED_AT = 11, 12
 """Whether the first block follows a time away; absolute index of its first sample."""
 TIMESPEC = 13
 """Two words into which the callback reads the clock."""
+SOURCES = 15
+"""Digest of the compiled sources."""
 _PORT_WORDS = 16
 
 _INPUT_OVERFLOW = 2  # paInputOverflow
@@ -64,9 +68,8 @@ def pointer(typingctx: Any, address: Any) -> Any:
     return types.voidptr(types.int64), codegen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def receive(port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, flags: int, now_ns: int) -> None:
-    """Put a block ``[n, n_channels] float32`` that arrived at ``now_ns`` into the ring."""
+@njit(nogil=True, error_model="numpy")
+def _take_in(port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, flags: int, now_ns: int) -> None:
     store_release(port, CALLBACKS, port[CALLBACKS] + 1)
     if load_acquire(port, MUTED):
         return
@@ -99,14 +102,31 @@ def _set(words: NDArray[np.int64], index: int, value: int) -> None:
     store_release(words, index, value)
 
 
-def _on_block(data: Any, _output: Any, n_frames: int, _time: Any, flags: int, user: Any) -> int:
-    """``PaStreamCallback``; always goes on (``paContinue``)."""
-    port = carray(user, (_PORT_WORDS,), np.int64)
-    memory = carray(pointer(port[RING]), (port[RING_WORDS],), np.int64)
-    block = carray(data, (n_frames, port[CHANNELS]), np.float32)
-    _clock_gettime(_CLOCK_MONOTONIC, pointer(port[SELF] + 8 * TIMESPEC))
-    receive(port, memory, block, flags, port[TIMESPEC] * 1_000_000_000 + port[TIMESPEC + 1])
-    return 0
+def _compile(sources: int) -> tuple[Any, Any]:
+    """The two entry points, which call into ring.py; see :mod:`edgeaudio.dsp.digest`."""
+
+    @njit(cache=True, nogil=True, error_model="numpy")
+    def receive(
+        port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, flags: int, now_ns: int
+    ) -> None:
+        port[SOURCES] = sources
+        _take_in(port, memory, block, flags, now_ns)
+
+    def on_block(data: Any, _output: Any, n_frames: int, _time: Any, flags: int, user: Any) -> int:
+        port = carray(user, (_PORT_WORDS,), np.int64)
+        port[SOURCES] = sources
+        memory = carray(pointer(port[RING]), (port[RING_WORDS],), np.int64)
+        block = carray(data, (n_frames, port[CHANNELS]), np.float32)
+        _clock_gettime(_CLOCK_MONOTONIC, pointer(port[SELF] + 8 * TIMESPEC))
+        _take_in(port, memory, block, flags, port[TIMESPEC] * 1_000_000_000 + port[TIMESPEC + 1])
+        return 0  # paContinue
+
+    return receive, on_block
+
+
+receive, _on_block = _compile(source_digest(ring))
+"""``receive(port, memory, block, flags, now_ns)`` puts a block ``[n, n_channels] float32`` that arrived at
+``now_ns`` into the ring. The other is a ``PaStreamCallback``, which does the same and always goes on."""
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+import edgeaudio
 from edgeaudio.events import Gap
 from edgeaudio.ring import RingBuffer
 from edgeaudio.sources.callback import Port, callback_address, receive
 from edgeaudio.types import Samples
 
+PACKAGE = Path(edgeaudio.__file__).parent
 OVERFLOW = 2
 BLOCK_NS = 10_000_000  # 160 samples at 16 kHz
 
@@ -172,3 +179,40 @@ def test_the_callback_reads_the_clock_of_time_monotonic() -> None:
     after = time.monotonic()
     assert port.origin_s is not None
     assert before <= port.origin_s + 0.01 <= after + 1e-9
+
+
+_USES_BOTH = """
+import ctypes
+import numpy as np
+from edgeaudio.ring import RingBuffer
+from edgeaudio.sources.callback import Port, callback_address, receive
+ring = RingBuffer(1000)
+port = Port(ring, 16000, 1, None)
+port.unmute()
+block = np.ones((160, 1), np.float32)
+receive(port.words, ring.memory, block, 0, 10**9)
+kinds = [ctypes.c_void_p] * 2 + [ctypes.c_ulong, ctypes.c_void_p] * 2
+callback = ctypes.CFUNCTYPE(ctypes.c_int, *kinds)(callback_address())
+callback(block.ctypes.data, None, 160, None, 0, port.address)
+print(*ring._view[:320:160], receive.stats.cache_hits.total())
+"""
+
+
+def test_a_change_of_the_ring_is_compiled_into_the_callback(tmp_path: Path) -> None:
+    """Numba's cache looks only at the file of the entry point."""
+    package = tmp_path / "edgeaudio"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run() -> list[str]:
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        command = [sys.executable, "-c", _USES_BOTH]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=170
+        ).stdout.split()
+
+    assert run() == ["1.0", "1.0", "0"]
+    assert run() == ["1.0", "1.0", "1"]
+    source = (package / "ring.py").read_text()
+    assert source.count("data[place] = value") == 1
+    (package / "ring.py").write_text(source.replace("data[place] = value", "data[place] = value + 1"))
+    assert run() == ["2.0", "2.0", "0"]
