@@ -11,6 +11,7 @@ required and relative to the manifest's own folder (``..`` is allowed), ``second
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ MAX_CLIP_S = 600.0
 _COLUMNS = ("path", "seconds", "speaker", "split", "label", "text")
 _BLOCK_SAMPLES = 16 * 1024
 _SHOWN_MISSING = 5
+_UNREADABLE = (OSError, RuntimeError, TypeError)
+"""soundfile's LibsndfileError is a RuntimeError; for a name that ends in .raw it raises a TypeError."""
 
 
 @dataclass(frozen=True)
@@ -183,12 +186,12 @@ def iter_clip(row: Row) -> Iterator[Samples]:
     """
     soundfile, soxr = _audio_packages()
     try:
-        with soundfile.SoundFile(row.path) as file:
+        with soundfile.SoundFile(os.fsencode(row.path)) as file:
             resample = _resampler(soxr, file.samplerate)
             while len(block := file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                 yield resample(_mono(block), last=False)
             yield resample(np.zeros(0, dtype=np.float32), last=True)
-    except (OSError, RuntimeError) as error:  # soundfile's LibsndfileError is a RuntimeError
+    except _UNREADABLE as error:
         raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
 
 
@@ -206,12 +209,12 @@ def read_excerpt(row: Row, *, start: float, n_samples: int) -> Samples:
     """
     soundfile, soxr = _audio_packages()
     try:
-        with soundfile.SoundFile(row.path) as file:
+        with soundfile.SoundFile(os.fsencode(row.path)) as file:
             wanted = math.ceil(n_samples * file.samplerate / SAMPLE_RATE_HZ)
             file.seek(int(start * max(0, file.frames - wanted)))
             block = file.read(wanted, dtype="float32", always_2d=True)
             samples = _resampler(soxr, file.samplerate)(_mono(block), last=True)
-    except (OSError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
     if len(samples) == 0:
         raise InputError(f"{row.origin}: {row.path} holds no samples")

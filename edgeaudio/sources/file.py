@@ -83,6 +83,28 @@ class FileSource(PulledSource):
         return float(self._decoded_frames / self._file.samplerate)
 
 
+def _check(path: Path) -> None:
+    """Refuse what libsndfile has no clear words for."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path} is a folder, not a sound file")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(
+            f"{path} is a pipe or a device, not a file",
+            hint="16 kHz mono s16le can be piped in: … | edgeaudio wake -",
+        )
+    if path.suffix.lower() == ".raw":  # soundfile asks for a format, whatever is in it
+        raise InputError(
+            f"{path} is raw audio, which does not tell its rate and format",
+            hint=f"16 kHz mono s16le can be piped in: edgeaudio wake - < {path}",
+        )
+    if status.st_size == 0:
+        raise InputError(f"{path} contains no audio: the file is empty")
+
+
 def _open(path: Path) -> Any:
     """The open `soundfile.SoundFile`, known to contain audio."""
     try:
@@ -91,21 +113,10 @@ def _open(path: Path) -> Any:
         raise MissingDependencyError(
             f"reading {path} needs soundfile ({error})", hint="pip install 'edgeaudio[files]'"
         ) from error
+    _check(path)
     try:
-        status = path.stat()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from error
-    if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{path} is a folder, not a sound file")
-    if path.suffix.lower() == ".raw":  # soundfile asks for a format, whatever is in it
-        raise InputError(
-            f"{path} is raw audio, which does not tell its rate and format",
-            hint=f"16 kHz mono s16le can be piped in: edgeaudio wake - < {path}",
-        )
-    if status.st_size == 0:
-        raise InputError(f"{path} contains no audio: the file is empty")
-    try:
-        file = soundfile.SoundFile(path)
+        # As bytes: soundfile cannot encode a name that is not in the locale's encoding.
+        file = soundfile.SoundFile(os.fsencode(path))
     except (soundfile.LibsndfileError, OSError) as error:
         raise InputError(
             f"{path} is not a sound file that can be read: {error}",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation import manifest as manifest_module
-from edgeaudio.evaluation.manifest import Row, iter_clip, read_clip, read_manifest
+from edgeaudio.evaluation.manifest import Row, iter_clip, read_clip, read_excerpt, read_manifest
 
 HEADER = "path\tseconds\tspeaker\tsplit\tlabel\ttext\n"
 
@@ -153,6 +154,18 @@ def test_files_that_are_no_audio_name_the_line(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, dtype=np.float32), 16_000)
     with pytest.raises(InputError, match=r"m\.tsv:18: .*empty\.wav holds no samples"):
         read_clip(Row(tmp_path / "empty.wav", "m.tsv:18"))
+
+
+def test_raw_audio_is_no_recording_and_any_name_will_do(tmp_path: Path) -> None:
+    (tmp_path / "x.raw").write_bytes(bytes(3200))
+    with pytest.raises(InputError, match=r"m\.tsv:3: cannot read .*x\.raw"):
+        read_clip(Row(path=tmp_path / "x.raw", origin="m.tsv:3"))
+    with pytest.raises(InputError, match=r"m\.tsv:3: cannot read .*x\.raw"):
+        read_excerpt(Row(path=tmp_path / "x.raw", origin="m.tsv:3"), start=0.0, n_samples=10)
+    path = tmp_path / os.fsdecode(b"K\xf6ln.wav")  # Latin-1, from an old disk
+    soundfile.write(tmp_path / "x.wav", np.zeros(1600), 16000)
+    (tmp_path / "x.wav").rename(path)
+    assert read_clip(Row(path=path, origin="m.tsv:4")).size == 1600
 
 
 def test_a_whole_clip_is_bounded_and_a_stream_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -130,6 +131,21 @@ def test_raw_audio_and_impossible_names(tmp_path: Path) -> None:
     assert f"edgeaudio wake - < {path}" in str(caught.value)
     with pytest.raises(InputError, match=r"cannot read .* too long"):
         FileSource(tmp_path / ("x" * 300))
+
+
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.wav")
+    with pytest.raises(InputError, match=r"x\.wav is a pipe or a device") as caught:
+        FileSource(tmp_path / "x.wav")
+    assert "edgeaudio wake -" in str(caught.value)
+    with pytest.raises(InputError, match="/dev/null is a pipe or a device"):
+        FileSource("/dev/null")
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"K\xf6ln.wav")  # Latin-1, from an old disk
+    write(tmp_path / "x.wav", 16000, 1, "PCM_16").rename(path)
+    assert read_all(FileSource(path)).size == len(NOISE)
 
 
 def test_a_header_with_an_absurd_rate(tmp_path: Path) -> None:
