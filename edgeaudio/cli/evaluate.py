@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 _PATH = click.Path(path_type=Path)
+_PICTURES = (".png", ".svg", ".pdf")
 _BACKEND_OPTION = click.option(
     "--backend", type=click.Choice(RUNTIMES), help="Inference runtime; the first installed one by default."
 )
@@ -159,6 +160,10 @@ def _check_plot(path: Path) -> None:
 
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("--plot needs matplotlib", hint='pip install "edgeaudio[report]"')
+    if path.suffix.lower() not in _PICTURES:
+        raise OutputError(
+            f"{path}: cannot draw a picture of that kind", hint="Give a name that ends in .png, .svg or .pdf."
+        )
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{path}: the folder {path.absolute().parent} does not exist")
 

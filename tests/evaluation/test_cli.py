@@ -161,6 +161,8 @@ def test_wake_prints_the_operating_point(
             "does not exist",
         ),
         (["wake", "--positives", "words.tsv", "--negatives", "room.tsv", "--plot", "det.xyz"], 8, "det.xyz"),
+        # The name is looked at before the work.
+        (["wake", "--positives", "words.tsv", "--negatives", "empty.tsv", "--plot", "det.xyz"], 8, "det.xyz"),
         (
             ["wake", "--positives", "words.tsv", "--negatives", "room.tsv", "--false-alarms-per-hour", "-1"],
             2,
