@@ -46,6 +46,8 @@ def describe(event: Event) -> str:
     else:
         text = _describe_trouble(event)
         at_s = event.start_sample / event.sample_rate_hz
+        if isinstance(event, DigitalSilence) and event.ended:
+            at_s += event.n_samples / event.sample_rate_hz
     return f"{at_s:.2f} s  {printable(text)}"
 
 

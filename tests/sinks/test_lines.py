@@ -52,7 +52,7 @@ def test_an_unknown_snr_is_left_out() -> None:
         ),
         (
             DigitalSilence(start_sample=0, n_samples=48000, ended=True),
-            "0.00 s  sound is back after 3.0 s of digital silence",
+            "3.00 s  sound is back after 3.0 s of digital silence",
         ),
         (
             Clipping(start_sample=16000, n_samples=40),
