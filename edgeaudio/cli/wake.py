@@ -157,7 +157,7 @@ def _run(options: _Options) -> None:
         clips = _open_clips(options)
         load_numba()
         source = _open_source(options)
-        tasks = [_load(name, options) for name in dict.fromkeys(options.models or (_DEFAULT_MODEL,))]
+        tasks = [_load(folder, options) for folder in _model_folders(options)]
 
         from edgeaudio.cli.session import Session
         from edgeaudio.engine import Engine
@@ -174,6 +174,8 @@ def _run(options: _Options) -> None:
 
 def _check(options: _Options) -> None:
     """Refuse options that contradict each other."""
+    if options.source == "":
+        raise UsageError("SOURCE is empty", hint="Give a file or -, or nothing at all for the microphone.")
     if options.source is not None and options.device is not None:
         raise UsageError("both a source and --device were given", hint="Give one of them.")
     if options.source is not None and options.give_up_s is not None:
@@ -226,7 +228,15 @@ def _open_clips(options: _Options) -> ClipSaver | None:
     )
 
 
-def _load(name: str, options: _Options) -> Spotter:
+def _model_folders(options: _Options) -> list[Path]:
+    """Find the models, each once: under a name and a path it would report every word twice."""
+    from edgeaudio.models.catalogue import find_model
+
+    found = (find_model(name) for name in options.models or (_DEFAULT_MODEL,))
+    return list({folder.resolve(): folder for folder in found}.values())
+
+
+def _load(folder: Path, options: _Options) -> Spotter:
     from edgeaudio.tasks.spotter import Spotter
 
-    return Spotter.load(name, backend=options.backend, threshold=options.threshold)
+    return Spotter.load(folder, backend=options.backend, threshold=options.threshold)

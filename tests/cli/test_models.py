@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edgeaudio.cli import wake
 from edgeaudio.models import catalogue
+from tests.cli import scripted
 from tests.cli.conftest import Run
 from tests.networks import write_random_bundle
 
@@ -119,6 +121,22 @@ def test_a_model_broken_in_any_way_ends_wake_with_its_reason(
     outcome = run("wake", five_seconds, "--fast", "--model", "random")
     assert (outcome.code, outcome.out) == (5, "")
     assert "colour" in outcome.err
+
+
+def test_a_model_given_twice_listens_once(
+    run: Run, bundle: Path, five_seconds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def load(name: object, options: object) -> object:
+        loaded.append(name)
+        return scripted.load(str(name), options)
+
+    monkeypatch.setattr(wake, "_load", load)
+    shutil.copytree(bundle, bundle.parent / "other")
+    models = ["random", "other", str(bundle), str(bundle / "model.yaml"), "random"]
+    run("wake", five_seconds, "--fast", *(word for model in models for word in ("--model", model)))
+    assert loaded == [bundle, bundle.parent / "other"]
 
 
 @pytest.mark.parametrize("backend", ["onnx", "litert"])

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeaudio.cli import wake
 from edgeaudio.sinks.clips import write_wav
 from tests.cli.conftest import Run
 
@@ -121,6 +120,12 @@ def test_options_that_make_no_sense(run: Run, five_seconds: Path, args: list[str
     assert message in outcome.err
 
 
+def test_an_empty_source_is_not_the_folder_we_are_in(run: Run) -> None:
+    outcome = run("wake", "")
+    assert outcome.code == 2
+    assert "SOURCE is empty" in outcome.err
+
+
 @pytest.mark.parametrize("args", [[], ["-"]])
 def test_only_a_file_can_be_fast(run: Run, args: list[str]) -> None:
     outcome = run("wake", "--fast", *args)
@@ -181,22 +186,6 @@ def test_an_unknown_model_is_compared_with_the_known(run: Run, five_seconds: Pat
     outcome = run("wake", five_seconds, "--fast", "--model", "wake-computr")
     assert outcome.code == 5
     assert "unknown model 'wake-computr'" in outcome.err
-
-
-def test_a_model_given_twice_listens_once(
-    run: Run, five_seconds: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded = []
-
-    def load(name: str, options: object) -> object:
-        from tests.cli.scripted import load
-
-        loaded.append(name)
-        return load(name, options)
-
-    monkeypatch.setattr(wake, "_load", load)
-    run("wake", five_seconds, "--fast", "--model", "a", "--model", "b", "--model", "a")
-    assert loaded == ["a", "b"]
 
 
 @pytest.mark.usefixtures("scripted")
