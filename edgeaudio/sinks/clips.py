@@ -189,13 +189,18 @@ class ClipSaver:
 
 
 class _Tape(History):
-    """A history that says after each block how far it has got."""
+    """A history that says how far it has got: after each block, and before a loss.
+
+    A long loss leaves nothing in the history of the word before it.
+    """
 
     def __init__(self, capacity_samples: int, heard: Callable[[int], None]) -> None:
         super().__init__(capacity_samples)
         self._heard = heard
 
     def append(self, block: Samples, start_sample: int) -> None:
+        if start_sample > self.end_sample:
+            self._heard(start_sample)
         super().append(block, start_sample)
         self._heard(self.end_sample)
 

@@ -61,6 +61,16 @@ def test_the_stream_may_begin_or_end_within_a_clip(tmp_path: Path) -> None:
     assert np.array_equal(read(clip), STREAM[: round(0.8 * SAMPLE_RATE_HZ)])
 
 
+def test_a_word_right_before_a_long_loss_is_saved_as_far_as_it_was_heard(tmp_path: Path) -> None:
+    saver = ClipSaver(tmp_path, pre_roll_s=1.0, post_roll_s=0.5)
+    play(saver, 0, 3.2)
+    saver.emit(detection(end_s=3.0, length_s=0.5))
+    saver.history.append(STREAM[:BLOCK], 3600 * SAMPLE_RATE_HZ)
+    saver.close()
+    [clip] = saved(tmp_path)
+    assert np.array_equal(read(clip), STREAM[round(1.5 * SAMPLE_RATE_HZ) : round(3.2 * SAMPLE_RATE_HZ)])
+
+
 def test_two_words_close_together_are_two_clips(tmp_path: Path) -> None:
     saver = ClipSaver(tmp_path)
     play(saver, 0, 2.0)
