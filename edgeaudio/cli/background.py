@@ -26,6 +26,8 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.on_second: Callable[[], None] | None = None
+        """Called from the handler before a second signal ends the process."""
         self._at = 0.0
         self._watcher: threading.Thread | None = None
         self._notes: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # put() is reentrant
@@ -59,6 +61,8 @@ class StopSignals:
             self.received, self._at = number, now
             self._notes.put(number)
         elif now - self._at > self._ONE_WISH_S:
+            if self.on_second is not None:
+                self.on_second()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 

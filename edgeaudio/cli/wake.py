@@ -154,6 +154,7 @@ def _run(options: _Options) -> None:
         hook = _open_hook(options)
         if hook is not None:
             stack.callback(hook.close, discard=True)
+            signals.on_second = hook.kill
         clips = _open_clips(options)
         load_numba()
         source = _open_source(options)

@@ -83,6 +83,7 @@ class CommandHook:
         self._queue: queue.Queue[bytes | None] = queue.Queue(queue_size)
         self._discard = False
         self._closed = False
+        self._process: subprocess.Popen[bytes] | None = None
         self._worker = threading.Thread(target=self._work, name="edgeaudio-hook", daemon=True)
         self._worker.start()
 
@@ -103,6 +104,13 @@ class CommandHook:
         self._discard = discard
         self._queue.put(None)
         self._worker.join()
+
+    def kill(self) -> None:
+        """Kill the present run with its children; takes no lock, for a signal handler."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):  # it may have ended in this very moment
+                os.killpg(process.pid, signal.SIGKILL)
 
     def _work(self) -> None:
         while (line := self._queue.get()) is not None:
@@ -125,12 +133,18 @@ class CommandHook:
         except OSError as error:
             self._fail("not started", f"{self._argv[0]} could not be started: {error.strerror}")
             return
+        self._process = process
         try:
             process.communicate(line, timeout=self._timeout_s)
         except subprocess.TimeoutExpired:
-            _kill_group(process)
+            self.kill()
+            if process.stdin:
+                process.stdin.close()
+            process.wait()
             self._fail("timeout", f"{self._argv[0]} was killed after {self._timeout_s:g} s")
             return
+        finally:
+            self._process = None
         if process.returncode:
             self._fail("failed", f"{self._argv[0]} ended with {_in_words(process.returncode)}")
 
@@ -147,14 +161,6 @@ def _stderr_fd() -> int:
         return sys.stderr.fileno()
     except (AttributeError, OSError, ValueError):  # absent, in memory, closed
         return 2
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it may end by itself in this very moment
-        os.killpg(process.pid, signal.SIGKILL)
-    if process.stdin:
-        process.stdin.close()
-    process.wait()
 
 
 def _in_words(status: int) -> str:
