@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,28 @@ class FileSource(PulledSource):
         self._channel = channel
         self._buffer = np.empty((_BLOCK_FRAMES, self._file.channels), np.float32)
         self._decoded_frames = 0
+        self._in_use = threading.Lock()
 
     def stop(self) -> None:
-        """End and close the file."""
+        """End and close the file, or let the thread that reads it do so: libsndfile would crash."""
         super().stop()
-        self._file.close()
+        self._close_if_stopped()
+
+    def _close_if_stopped(self) -> None:
+        # As in `Microphone`: a stop from a signal handler amid a read must not wait for that read.
+        if self._stopped and self._in_use.acquire(blocking=False):
+            try:
+                self._file.close()
+            finally:
+                self._in_use.release()
 
     def _next_block(self, wanted_s: float, timeout_s: float) -> Samples | None:
+        with self._in_use:
+            block = None if self._stopped else self._decoded()
+        self._close_if_stopped()
+        return block
+
+    def _decoded(self) -> Samples | None:
         try:
             block = self._file.read(out=self._buffer)
         except RuntimeError as error:  # LibsndfileError: the decoder met something broken

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,6 +193,27 @@ def test_stop_closes_the_file(tmp_path: Path) -> None:
     source.stop()
     assert source.finished
     assert source._file.closed
+
+
+def test_stop_from_another_thread_does_not_close_the_file_under_a_read(tmp_path: Path) -> None:
+    source = FileSource(write(tmp_path / "x.wav", 16000, 1, "PCM_16"))
+    file, closed_after_stop = source._file, []
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(file, name)
+
+        def read(self, out: Any) -> Any:
+            thread = threading.Thread(target=source.stop)
+            thread.start()
+            thread.join(10)
+            closed_after_stop.append(file.closed)
+            return file.read(out=out)
+
+    source._file = Slow()
+    source.wait(100, 1.0)
+    assert closed_after_stop == [False]
+    assert file.closed
 
 
 def test_without_soundfile_the_message_says_how_to_get_it(
