@@ -23,6 +23,8 @@ from edgeaudio.events import Detection, Event, encode_event
 __all__ = ["CommandHook", "parse_command"]
 
 _LOG = logging.getLogger(__name__)
+_DYING_S = 1.0
+"""A killed process is gone at once; one that may not be killed must not hold up those after it."""
 
 
 def parse_command(text: str) -> list[str]:
@@ -109,7 +111,8 @@ class CommandHook:
         """Kill the present run with its children; takes no lock, for a signal handler."""
         process = self._process
         if process is not None:
-            with contextlib.suppress(ProcessLookupError):  # it may have ended in this very moment
+            # It may have ended in this very moment, or be another user's: sudo's.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
 
     def _work(self) -> None:
@@ -140,8 +143,12 @@ class CommandHook:
             self.kill()
             if process.stdin:
                 process.stdin.close()
-            process.wait()
-            self._fail("timeout", f"{self._argv[0]} was killed after {self._timeout_s:g} s")
+            end = "was killed"
+            try:
+                process.wait(_DYING_S)
+            except subprocess.TimeoutExpired:
+                end = "cannot be killed and was left running"
+            self._fail("timeout", f"{self._argv[0]} {end} after {self._timeout_s:g} s")
             return
         finally:
             self._process = None

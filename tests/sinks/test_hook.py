@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import shlex
+import signal
 import sys
 import time
 from pathlib import Path
@@ -91,6 +94,28 @@ def test_a_hanging_command_is_killed_with_its_children(tmp_path: Path) -> None:
     assert hook.failures == {"timeout": 1}
     for pid in pids.read_text().split():
         _wait_until_dead(Path("/proc") / pid)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_command_that_may_not_be_killed_holds_up_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What runs as another user, through sudo: here the kill is refused instead."""
+    real_killpg, groups = os.killpg, []
+
+    def refuse(group: int, _signal: int) -> None:
+        groups.append(group)
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    hook = CommandHook(["/bin/sleep", "600"], timeout_s=0.2)
+    hook.emit(detection(end_s=1.0))
+    hook.emit(detection(end_s=2.0))
+    hook.close()
+    assert (hook.runs, hook.failures) == (2, {"timeout": 2})
+    assert "was left running after 0.2 s" in caplog.text
+    for group in groups:
+        real_killpg(group, signal.SIGKILL)
 
 
 def test_a_full_queue_drops_and_never_blocks(tmp_path: Path) -> None:
