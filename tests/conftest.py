@@ -39,13 +39,18 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pwd, "getpwuid", nobody)
 
 
+def _skipped_shared(reporter: pytest.TerminalReporter) -> list[str]:
+    # Modules that skip as a whole are there, too, as reports without keywords.
+    skipped = reporter.stats.get("skipped", [])
+    return [report.nodeid for report in skipped if "shared" in getattr(report, "keywords", ())]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say, for .ci/run to fail on, when a `shared` test skipped although the recordings are there."""
     if not SHARED.is_dir():
         return
-    for report in terminalreporter.stats.get("skipped", []):
-        if "shared" in report.keywords:
-            terminalreporter.write_line(f"SHARED TEST SKIPPED: {report.nodeid}", red=True)
+    for nodeid in _skipped_shared(terminalreporter):
+        terminalreporter.write_line(f"SHARED TEST SKIPPED: {nodeid}", red=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -53,5 +58,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not SHARED.is_dir() or not os.environ.get("CI"):
         return
-    if any("shared" in report.keywords for report in reporter.stats.get("skipped", [])):
+    if _skipped_shared(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

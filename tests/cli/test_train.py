@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgeaudio.models.verify import verify
 from tests.cli.conftest import Run
 
 RATE = 16_000
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="tools/test --train installs PyTorch")
 
 
 def chirp(rng: np.random.Generator, low_hz: float, high_hz: float) -> np.ndarray:
@@ -48,6 +50,7 @@ def common(tmp_path: Path, data: Path, name: str) -> list[str | Path]:
     return [*places, "--checkpoint-dir", tmp_path / "checkpoints", "--workers", "0", "--minutes", "0.05"]
 
 
+@needs_torch
 def test_commands_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path) -> None:
     outcome = run("train", "commands", "--words", "rise, fall", *common(tmp_path, data, "sweeps"), "--json")
     assert outcome.code == 0, outcome.err
@@ -71,6 +74,7 @@ def test_commands_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path
     assert json.loads(again.out).keys() == results.keys()
 
 
+@needs_torch
 def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path) -> None:
     outcome = run("train", "wake", "--phrase", "Rise", *common(tmp_path, data, "wake-rise"))
     assert outcome.code == 0, outcome.err
@@ -82,6 +86,7 @@ def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: 
     assert manifest.results["missed, real recordings"]["of"] > 5
 
 
+@needs_torch
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [

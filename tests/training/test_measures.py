@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
+
 from edgeaudio.models.manifest import ClipDecision, Decision
 from edgeaudio.training.commands import (
     HeldOutSet,

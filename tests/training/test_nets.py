@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
+
+import torch
 
 from edgeaudio.training.graph import Conv, Graph
 from edgeaudio.training.nets import NetSpec, SpotterNet, to_graph

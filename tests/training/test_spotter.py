@@ -3,6 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
+
 import torch
 
 from edgeaudio.errors import InputError
