@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from edgeaudio.errors import __all__ as _errors
+
 if TYPE_CHECKING:
     from edgeaudio.engine import Engine
     from edgeaudio.errors import (
@@ -75,17 +77,6 @@ __all__ = [
     "load_profile",
 ]
 
-_ERRORS = (
-    "BackendError",
-    "ConfigError",
-    "DeviceError",
-    "EdgeAudioError",
-    "InputError",
-    "MissingDependencyError",
-    "ModelError",
-    "OutputError",
-    "UsageError",
-)
 _EVENTS = (
     "Clipping",
     "Detection",
@@ -97,7 +88,7 @@ _EVENTS = (
     "encode_event",
 )
 _HOME = {
-    **dict.fromkeys(_ERRORS, "errors"),
+    **dict.fromkeys(_errors, "errors"),
     **dict.fromkeys(_EVENTS, "events"),
     "ArraySource": "sources.array",
     "CaptureStats": "stats",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 import importlib
 import os
@@ -54,8 +53,10 @@ class _LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
-            near = difflib.get_close_matches(name, _COMMANDS, n=1, cutoff=0.5)
-            advice = f" Did you mean '{near[0]}'?" if near else ""
+            from edgeaudio.config import nearest
+
+            near = nearest(name, list(_COMMANDS))
+            advice = f" Did you mean '{near}'?" if near else ""
             raise click.UsageError(f"No such command '{name}'.{advice}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -57,12 +57,7 @@ class CallbackStream:
         self._error: type[Exception] = sd.PortAudioError
         self._stream = sd._StreamBase(
             kind="input",
-            device=device.index,
-            samplerate=port.rate_hz,
-            channels=port.channels,
-            dtype="float32",
-            blocksize=block_frames,
-            latency=latency,
+            **_arguments(device, port, block_frames, latency),
             callback=callback_address(),
             userdata=sd._ffi.cast("void *", port.address),
         )
@@ -91,14 +86,7 @@ class BlockingStream:
         self.port = port
         self._block_frames = block_frames
         self._error: type[Exception] = sd.PortAudioError
-        self._stream = sd.InputStream(
-            device=device.index,
-            samplerate=port.rate_hz,
-            channels=port.channels,
-            dtype="float32",
-            blocksize=block_frames,
-            latency=latency,
-        )
+        self._stream = sd.InputStream(**_arguments(device, port, block_frames, latency))
         _start(self._stream)
         _open.add(self)
         self._closing = False
@@ -124,6 +112,17 @@ class BlockingStream:
         self._thread.join()
         self._stream.close()
         _open.discard(self)
+
+
+def _arguments(device: DeviceInfo, port: Port, block_frames: int, latency: Any) -> dict[str, Any]:
+    return {
+        "device": device.index,
+        "samplerate": port.rate_hz,
+        "channels": port.channels,
+        "dtype": "float32",
+        "blocksize": block_frames,
+        "latency": latency,
+    }
 
 
 def _start(stream: Any) -> None:

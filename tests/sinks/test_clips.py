@@ -6,7 +6,6 @@ import errno
 import os
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from edgeaudio.errors import OutputError
 from edgeaudio.sinks import clips as module
 from edgeaudio.sinks.clips import ClipSaver, write_wav
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
+from tests.pulse import until
 from tests.sinks.samples import detection
 
 BLOCK = 1280
@@ -149,7 +149,7 @@ def test_a_full_disk_is_said_once_and_saving_resumes(
     for end_s in (1, 2, 3):
         saver.emit(detection(end_s=end_s))
     play(saver, 5, 6)
-    _wait_for(saver, 3)
+    until(lambda: saver.failed >= 3, 10, "three clips fail")
     assert saved(tmp_path) == [], "half a clip was left behind"
     assert caplog.text.count("No space left") == 1
     full.clear()
@@ -180,7 +180,7 @@ def test_a_really_full_disk(tiny_disk: Path, caplog: pytest.LogCaptureFixture) -
     play(saver, 0, 5)
     saver.emit(detection("lost", end_s=2))
     play(saver, 5, 6)
-    _wait_for(saver, 1)
+    until(lambda: saver.failed >= 1, 10, "a clip fails")
     assert [path.name for path in saved(tiny_disk)] == ["ballast"]
     ballast.unlink()
     saver.emit(detection("kept", end_s=3))
@@ -205,10 +205,3 @@ def test_a_slow_disk_never_holds_up_a_live_stream(
     go.set()
     saver.close()
     assert saver.saved + saver.failed == 30
-
-
-def _wait_for(saver: ClipSaver, failed: int) -> None:
-    deadline = time.monotonic() + 10
-    while saver.failed < failed:
-        assert time.monotonic() < deadline, f"{saver.failed} clips failed, not {failed}"
-        time.sleep(0.01)

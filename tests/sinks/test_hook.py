@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from edgeaudio.errors import UsageError
 from edgeaudio.events import Gap
 from edgeaudio.sinks.hook import CommandHook, parse_command
+from tests.pulse import until
 from tests.sinks.samples import detection
 
 
@@ -93,7 +93,7 @@ def test_a_hanging_command_is_killed_with_its_children(tmp_path: Path) -> None:
     hook.close()
     assert hook.failures == {"timeout": 1}
     for pid in pids.read_text().split():
-        _wait_until_dead(Path("/proc") / pid)
+        until(lambda process=Path("/proc") / pid: _is_dead(process), 10, f"{pid} dies")
 
 
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
@@ -144,16 +144,10 @@ def test_a_hurried_end_leaves_out_what_waits(tmp_path: Path) -> None:
     hook = CommandHook(["/bin/sh", "-c", 'touch "$0"; exec sleep 600', str(running)], timeout_s=3.0)
     for _ in range(3):
         hook.emit(detection(end_s=1.0))
-    deadline = time.monotonic() + 30
-    while not running.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(running.exists, 30, "the command starts")
     hook.close(discard=True)
     assert (hook.runs, hook.failures) == (1, {"timeout": 1, "dropped": 2})
 
 
-def _wait_until_dead(process: Path) -> None:
-    deadline = time.monotonic() + 10
-    while process.exists() and "State:\tZ" not in (process / "status").read_text():
-        assert time.monotonic() < deadline, f"{process} still lives"
-        time.sleep(0.01)
+def _is_dead(process: Path) -> bool:
+    return not process.exists() or "State:\tZ" in (process / "status").read_text()
