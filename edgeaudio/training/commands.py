@@ -172,9 +172,9 @@ def tune_clip_decision(
 ) -> ClipDecision:
     """The two thresholds with the highest mean recall over the labels, from a coarse grid."""
     grid = [
-        ClipDecision(word_threshold=round(float(word), 2), silence_threshold=round(float(silence), 2))
+        ClipDecision(word_threshold=round(float(word), 2), silence_threshold=round(float(silence), 3))
         for word in np.arange(0.1, 0.9, 0.05)
-        for silence in (0.01, 0.02, 0.05, *np.arange(0.1, 1.0, 0.1))
+        for silence in (0.002, 0.005, 0.01, 0.02, 0.05, *np.arange(0.1, 1.0, 0.1))
     ]
     return max(grid, key=lambda decision: clip_score(found, truth, labels, decision).mean_recall)
 
