@@ -18,6 +18,7 @@ import click
 
 __all__ = [
     "debugging",
+    "harmless",
     "json_option",
     "log_level_option",
     "log_to",
@@ -219,6 +220,13 @@ def reader_has_gone() -> bool:
         return False
 
 
+def harmless(text: str) -> str:
+    """Replace what would steer a terminal in lines that hold words of models, devices or files."""
+    from edgeaudio.sinks.lines import printable
+
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def print_json(value: Any) -> None:
     """Print `value` as one line of JSON."""
     import msgspec
@@ -235,4 +243,4 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(row, widths, numeric, strict=True)
         ]
-        click.echo("  ".join(cells).rstrip())
+        click.echo(harmless("  ".join(cells).rstrip()))

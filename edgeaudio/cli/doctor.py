@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
-from edgeaudio.cli.common import json_option, log_level_option, print_json, quiet_libraries
+from edgeaudio.cli.common import harmless, json_option, log_level_option, print_json, quiet_libraries
 from edgeaudio.errors import EdgeAudioError
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ def doctor(as_json: bool) -> int:
 
 
 def _print(finding: Finding) -> None:
-    click.echo(f"{finding.outcome:<8}{finding.name:<22}{finding.detail}")
+    click.echo(harmless(f"{finding.outcome:<8}{finding.name:<22}{finding.detail}"))
     if finding.mend:
-        click.echo(f"{'':<30}→ {finding.mend}")
+        click.echo(f"{'':<30}→ {harmless(finding.mend)}")
 
 
 def _python() -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from edgeaudio import __version__
-from edgeaudio.cli.common import debugging
+from edgeaudio.cli.common import debugging, harmless
 from edgeaudio.errors import EdgeAudioError, OutputError
 
 __all__ = ["cli", "main"]
@@ -127,7 +127,7 @@ def _report_bug(error: Exception) -> None:
 def _say(text: str) -> None:
     if sys.stderr is not None:
         with contextlib.suppress(OSError):  # nobody reads it any more
-            print(text, file=sys.stderr, flush=True)
+            print(harmless(text), file=sys.stderr, flush=True)
 
 
 def _forget_stdout() -> None:

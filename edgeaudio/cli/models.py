@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table, quiet_libraries
+from edgeaudio.cli.common import (
+    harmless,
+    json_option,
+    log_level_option,
+    print_json,
+    print_table,
+    quiet_libraries,
+)
 
 if TYPE_CHECKING:
     from edgeaudio.models.bundle import Bundle
@@ -59,7 +66,7 @@ def show_command(model: str, as_json: bool) -> None:
     facts = _facts(bundle)
     width = max(len(name) for name, _ in facts) + 2
     for name, fact in facts:
-        click.echo(f"{name:<{width}}{fact}")
+        click.echo(harmless(f"{name:<{width}}{fact}"))
 
 
 @models.command("verify")
@@ -82,7 +89,7 @@ def verify_command(names: tuple[str, ...], as_json: bool) -> int:
                 failed |= outcome == "failed"
                 records.append({"model": target, "check": name, "outcome": outcome, "detail": detail})
                 if not as_json:
-                    click.echo(f"{target}  {name:<8}  {_WORDS[outcome]:<7}  {detail}")
+                    click.echo(harmless(f"{target}  {name:<8}  {_WORDS[outcome]:<7}  {detail}"))
     if as_json:
         print_json(records)
     return 5 if failed else 0

@@ -68,6 +68,17 @@ def test_shows_the_facts_of_a_card(run: Run, bundle: Path) -> None:
     assert "accuracy 0.9512, clips 2858" in outcome.out
 
 
+@pytest.mark.parametrize("command", ["list", "show", "verify"])
+@pytest.mark.parametrize("facts", [{"version": "1\a\x9b2J"}, {"col\aour\x9b": "blue"}])
+def test_a_model_cannot_steer_the_terminal(
+    run: Run, bundle: Path, command: str, facts: dict[str, str]
+) -> None:
+    change(bundle, **facts)
+    outcome = run("models", command, *(["random"] if command == "show" else []))
+    assert outcome.out + outcome.err
+    assert all(character.isprintable() for character in (outcome.out + outcome.err).replace("\n", ""))
+
+
 def test_shows_them_to_programs(run: Run, bundle: Path) -> None:
     facts = json.loads(run("models", "show", str(bundle), "--json").out)
     assert facts["licence"] == "Apache-2.0"
