@@ -186,7 +186,7 @@ def test_advancing_too_far_names_what_there_is() -> None:
         RingBuffer(0)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True)  # not cached: Numba would not see that the ring has changed
 def produce(memory: NDArray[np.int64], n_blocks: int) -> None:
     """Write without the GIL, as the realtime thread does; after each loss wait for some room."""
     block = np.empty((37, 1), np.float32)
