@@ -45,7 +45,7 @@ class Signature:
     states: tuple[StateSpec, ...]
 
 
-MAX_STATE_VALUES = 2**24
+MAX_TENSOR_VALUES = 2**24
 
 TensorFacts: TypeAlias = tuple[tuple[int, ...], str]
 """Shape and dtype of a tensor."""
@@ -124,13 +124,22 @@ def check_tensors(
     _check_names(model, "input", {"frames", *states}, set(inputs))
     _check_names(model, "output", {"logits", *(f"next_{name}" for name in states)}, set(outputs))
     wanted = [("frames", inputs["frames"], frames), ("logits", outputs["logits"], logits)]
-    for name in states:
-        shape, dtype = inputs[name]
+    for state in signature.states:
+        shape, dtype = inputs[state.name]
         # Symbolic dimensions are strings; the bound keeps a hostile graph from taking all memory.
-        fixed = all(isinstance(n, int) and n > 0 for n in shape) and math.prod(shape) <= MAX_STATE_VALUES
+        fixed = all(isinstance(n, int) and n > 0 for n in shape) and math.prod(shape) <= MAX_TENSOR_VALUES
         if dtype not in {"int8", "uint8", "float32"} or not fixed:
-            raise ModelError(f"model '{model}': graph input {name} is {dtype} {list(shape)}, not a state")
-        wanted.append((f"next_{name}", outputs[f"next_{name}"], inputs[name]))
+            raise ModelError(
+                f"model '{model}': graph input {state.name} is {dtype} {list(shape)}, not a state"
+            )
+        if dtype != "float32" and not np.iinfo(dtype).min <= state.fill <= np.iinfo(dtype).max:
+            raise ModelError(
+                f"model '{model}': state {state.name} cannot begin with {state.fill:g}, it is {dtype}",
+                hint="Graph and model.yaml belong to different models.",
+            )
+        wanted.append((f"next_{state.name}", outputs[f"next_{state.name}"], inputs[state.name]))
+    if max(math.prod(frames[0]), math.prod(logits[0])) > MAX_TENSOR_VALUES:
+        raise ModelError(f"model '{model}': a step of {signature.step_frames} frames is too large")
     for name, found, expected in wanted:
         if found != expected:
             raise ModelError(
