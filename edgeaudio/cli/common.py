@@ -74,7 +74,7 @@ def seconds(least: float, most: float) -> Callable[[str | float], float]:
 
 def size(text: str) -> int:
     """Read a number of bytes such as ``100MB``, as an option's type."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
     if match is None or match[2] not in _UNITS:
         raise click.BadParameter(f"{text!r} is no size: write for example 100MB, 1.5GB or 500KiB.")
     return int(float(match[1]) * _UNITS[match[2]])
