@@ -10,9 +10,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from edgeaudio.compiled import cached_njit
 from edgeaudio.events import Clipping, DigitalSilence, Event
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
@@ -47,7 +47,7 @@ _SUM, _SQUARE, _LAST, _BLOCK = range(4)
 _RUN_ENDED, _CLIPS = 1, 2
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _measure(
     x: Samples,
     whole: NDArray[np.int64],

@@ -29,11 +29,12 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic as _intrinsic
 from numpy.typing import NDArray
 
+from edgeaudio.compiled import cached_njit
 from edgeaudio.events import Gap, GapCause
 from edgeaudio.types import Samples
 
@@ -85,7 +86,7 @@ def store_release(typingctx: Any, words: Any, index: Any, value: Any) -> Any:
     return types.void(words, types.intp, types.int64), codegen
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def publish_loss(memory: NDArray[np.int64]) -> bool:
     """Enter the pending loss in the log; False while the log is full."""
     if memory[PENDING] == 0:
@@ -103,7 +104,7 @@ def publish_loss(memory: NDArray[np.int64]) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def note_loss(memory: NDArray[np.int64], n: int, cause: int) -> None:
     """Add ``n`` lost samples to the pending loss; a new cause begins a new gap if the log has room."""
     if memory[PENDING] == 1 and memory[PENDING_CAUSE] != cause:
@@ -115,7 +116,7 @@ def note_loss(memory: NDArray[np.int64], n: int, cause: int) -> None:
     memory[LOST] += n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def store(memory: NDArray[np.int64], block: NDArray[np.float32], channel: int) -> int:
     """Store one channel of a block ``[n, n_channels] float32``, or their mean if ``channel`` is −1.
 
@@ -149,7 +150,7 @@ def store(memory: NDArray[np.int64], block: NDArray[np.float32], channel: int) -
     return int(n)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def readable(memory: NDArray[np.int64]) -> int:
     """Samples between the read position and the next gap, or the newest sample."""
     end: int = load_acquire(memory, WRITTEN)
@@ -160,13 +161,13 @@ def readable(memory: NDArray[np.int64]) -> int:
     return int(end - memory[READ])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def give_back(memory: NDArray[np.int64], n: int) -> None:
     """Let the producer overwrite the ``n`` oldest samples."""
     store_release(memory, READ, memory[READ] + n)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@cached_njit(nogil=True, error_model="numpy")
 def pass_gap(memory: NDArray[np.int64]) -> tuple[int, int]:
     """Length and cause of the gap at the read position, which is then passed; ``(-1, -1)`` if none."""
     entry = memory[GAPS_READ]

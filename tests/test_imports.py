@@ -22,7 +22,7 @@ MODULES = sorted(
 # Lower layers never import higher ones; modules of one layer may import each other.
 LAYERS = (
     ("errors", "events", "stats", "types"),
-    ("config", "dsp", "frontend", "history", "level", "ring"),
+    ("compiled", "config", "dsp", "frontend", "history", "level", "ring"),
     ("backends", "profiles", "sources"),
     ("models",),
     ("tasks",),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
+from edgeaudio.compiled import cached_njit
 from edgeaudio.dsp import kernel_bands, kernel_fft
 from edgeaudio.dsp.digest import source_digest
 from edgeaudio.dsp.kernel_bands import (
@@ -148,7 +149,7 @@ def _compile(sources: int) -> Callable[..., int]:
     block = types.Array(types.float32, 1, "C", readonly=True)
     arrays = (block, types.int64[::1], types.float64[::1], types.float32[:, ::1])
 
-    @njit(types.int64(*arrays), cache=True, **_OPTIONS)
+    @cached_njit(types.int64(*arrays), **_OPTIONS)
     def run(x, plan, memory, frames):  # type: ignore[no-untyped-def]
         plan[Plan.SOURCES] = sources
         samples = memory[plan[Plan.AT_SAMPLES] :]
@@ -169,7 +170,8 @@ def _compile(sources: int) -> Callable[..., int]:
         plan[Plan.WAITING] = total - start
         return n
 
-    return run
+    kernel: Callable[..., int] = run
+    return kernel
 
 
 run = _compile(source_digest(kernel_fft, kernel_bands))

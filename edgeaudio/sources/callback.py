@@ -20,12 +20,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import cfunc, njit, types
+from numba import njit, types
 from numba.extending import intrinsic as _intrinsic
 from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
 from edgeaudio import ring
+from edgeaudio.compiled import cached_cfunc, cached_njit
 from edgeaudio.dsp.digest import source_digest
 from edgeaudio.ring import (
     DEVICE_LOST,
@@ -97,7 +98,7 @@ def _take_in(port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, fla
         port[ORIGIN_NS] += late_ns >> 10
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _set(words: NDArray[np.int64], index: int, value: int) -> None:
     store_release(words, index, value)
 
@@ -105,7 +106,7 @@ def _set(words: NDArray[np.int64], index: int, value: int) -> None:
 def _compile(sources: int) -> tuple[Any, Any]:
     """The two entry points, which call into ring.py; see :mod:`edgeaudio.dsp.digest`."""
 
-    @njit(cache=True, nogil=True, error_model="numpy")
+    @cached_njit(nogil=True, error_model="numpy")
     def receive(
         port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, flags: int, now_ns: int
     ) -> None:
@@ -133,7 +134,7 @@ receive, _on_block = _compile(source_digest(ring))
 def callback_address() -> int:
     """Compile the callback, or take it from Numba's cache, and return its address."""
     arguments: Any = (types.voidptr, types.voidptr, types.ulong, types.voidptr, types.ulong, types.voidptr)
-    callback: Any = cfunc(types.intc(*arguments), cache=True)(_on_block)
+    callback: Any = cached_cfunc(types.intc(*arguments))(_on_block)
     return int(callback.address)
 
 

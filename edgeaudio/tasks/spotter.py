@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numba import njit
 
 from edgeaudio.backends import open_graph
 from edgeaudio.backends.base import Runtime, StreamingGraph
+from edgeaudio.compiled import cached_njit
 from edgeaudio.events import Detection, Event
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
@@ -28,7 +28,7 @@ has heard what follows it."""
 _RECENT_S = 1.0
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _activate(logits: Frames, softmax: bool, posteriors: Frames) -> None:
     """Write the posteriors of ``[n, n_labels]`` logits."""
     for row in range(logits.shape[0]):

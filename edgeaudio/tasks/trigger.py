@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from edgeaudio.compiled import cached_njit
 from edgeaudio.errors import UsageError
 from edgeaudio.models.manifest import Decision
 
@@ -51,7 +51,7 @@ def check_threshold(threshold: float, where: str = "the threshold") -> float:
     return threshold
 
 
-@njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def _decide(  # noqa: PLR0917 - compiled code takes no keywords
     posteriors: NDArray[np.float32],
     recent: NDArray[np.float64],

@@ -1,0 +1,33 @@
+"""Numba's decorators, keeping compiled code on disk wherever there is a place for it.
+
+With ``cache=True`` Numba refuses to work at all where it finds no such place: on a read-only file
+system, for a container's user without a home. There the code is compiled anew at each start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+__all__ = ["cached_cfunc", "cached_njit"]
+
+
+def cached_njit(*signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit` with these arguments, for entry points; what they call is compiled into them."""
+    return lambda function: _kept(numba.njit, function, *signature, **options)
+
+
+def cached_cfunc(signature: Any) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.cfunc` with this signature."""
+    return lambda function: _kept(numba.cfunc, function, signature)
+
+
+def _kept(decorator: Callable[..., Any], function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    try:
+        return decorator(*args, cache=True, **options)(function)
+    except RuntimeError as error:
+        if "no locator available" not in str(error):
+            raise
+        return decorator(*args, **options)(function)
