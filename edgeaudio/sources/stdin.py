@@ -30,6 +30,9 @@ _GATHER_S = 0.03
 """Less audio than this is waited for in the pipe, more of it asleep."""
 
 
+_MAGIC = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3": "an MP3 file"}
+
+
 class StdinSource(PulledSource):
     """Little-endian signed 16-bit PCM without a header, from standard input or any open pipe.
 
@@ -123,7 +126,9 @@ class StdinSource(PulledSource):
         data = self._rest + chunk
         whole = len(data) - len(data) % self._frame.itemsize
         self._rest = data[whole:]
-        self._heard = self._heard or whole > 0
+        if whole and not self._heard:
+            self._heard = True
+            self._check_start(data)
         self._arrived_before, self._arrived_at = self._arrived_at, time.monotonic()
         frames = np.frombuffer(data[:whole], self._frame)
         if len(frames):
@@ -144,6 +149,16 @@ class StdinSource(PulledSource):
             return None
         except OSError as error:
             raise InputError(f"cannot read {self.name}: {error.strerror}") from error
+
+    def _check_start(self, data: bytes) -> None:
+        """Say so if it is no raw audio: a recorder's default is often a WAV file."""
+        for magic, kind in _MAGIC.items():
+            if data.startswith(magic):
+                _log.warning(
+                    "%s begins as %s does, but is heard as raw samples; give a file by its name, and let "
+                    "a recorder write raw audio (arecord -t raw)",
+                    self.name, kind,
+                )  # fmt: skip
 
     def _check_end(self) -> None:
         if self._rest:

@@ -97,6 +97,18 @@ def test_an_odd_byte_at_the_end_is_reported_and_left_out(caplog: pytest.LogCaptu
     assert "1 of 2 bytes left out" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("start", "kind"), [(b"RIFF", "a WAV file"), (b"ID3\x04", "an MP3 file"), (b"RIF\0", "")]
+)
+def test_a_file_that_is_piped_in_is_heard_with_a_warning(
+    caplog: pytest.LogCaptureFixture, start: bytes, kind: str
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert read_all(StdinSource(io.BytesIO(start + bytes(9000)))).size == 4502
+    assert caplog.text.count("heard as raw samples") == bool(kind)
+    assert kind in caplog.text
+
+
 @settings(max_examples=25)
 @given(
     channels=st.integers(1, 4),
