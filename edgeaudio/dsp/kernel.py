@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from edgeaudio.compiled import cached_njit
+from edgeaudio.compiled import cached_njit, source_digest
 from edgeaudio.dsp import kernel_bands, kernel_fft
-from edgeaudio.dsp.digest import source_digest
 from edgeaudio.dsp.kernel_bands import (
     FLOOR,
     PREEMPHASIS,
@@ -145,7 +144,7 @@ def _frame(x, plan, memory, out):  # type: ignore[no-untyped-def]
 
 
 def _compile(sources: int) -> Callable[..., int]:
-    """Compile the entry point, or load it from the disk cache; see :mod:`edgeaudio.dsp.digest`."""
+    """Compile the entry point, or load it from the disk cache; see :mod:`edgeaudio.compiled`."""
     block = types.Array(types.float32, 1, "C", readonly=True)
     arrays = (block, types.int64[::1], types.float64[::1], types.float32[:, ::1])
 

@@ -26,8 +26,7 @@ from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
 from edgeaudio import ring
-from edgeaudio.compiled import cached_cfunc, cached_njit
-from edgeaudio.dsp.digest import source_digest
+from edgeaudio.compiled import cached_cfunc, cached_njit, source_digest
 from edgeaudio.ring import (
     DEVICE_LOST,
     DEVICE_OVERFLOW,
@@ -104,7 +103,7 @@ def _set(words: NDArray[np.int64], index: int, value: int) -> None:
 
 
 def _compile(sources: int) -> tuple[Any, Any]:
-    """The two entry points, which call into ring.py; see :mod:`edgeaudio.dsp.digest`."""
+    """The two entry points, which call into ring.py; see :mod:`edgeaudio.compiled`."""
 
     @cached_njit(nogil=True, error_model="numpy")
     def receive(
