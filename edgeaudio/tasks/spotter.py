@@ -249,5 +249,6 @@ class Spotter:
 
 def _ending_by(event: Event, end_sample: int) -> Event:
     if isinstance(event, Detection) and event.end_sample > end_sample:
-        return msgspec.structs.replace(event, end_sample=end_sample)
+        start_sample = min(event.start_sample, end_sample)
+        return msgspec.structs.replace(event, start_sample=start_sample, end_sample=end_sample)
     return event

@@ -126,6 +126,17 @@ def test_a_word_that_ends_with_the_stream_is_heard_by_the_flush(n_frames):
     assert event.end_sample == (n_frames - 1) * 160 + 400
 
 
+def test_a_word_does_not_begin_behind_the_end_of_the_stream():
+    """A network that sees less than the flush plays on decides from what was played on alone."""
+    manifest = msgspec.structs.replace(scripted_manifest(["go"]), receptive_field_frames=10)
+    script = np.full((20, 1), -8.0, np.float32)
+    script[9] = 8.0
+    one = Spotter(ScriptedBackend(script), manifest)
+    one.process(np.zeros((8, 40), np.float32))
+    (event,) = one.flush()
+    assert event.start_sample == event.end_sample == 7 * 160 + 400
+
+
 def test_the_flush_plays_on_the_quietest_frame():
     seen = []
 
