@@ -15,7 +15,7 @@ __all__ = ["StopSignals", "Ticker"]
 
 
 class StopSignals:
-    """The first SIGINT or SIGTERM asks for a clean end, a second one ends the process at once.
+    """The first SIGINT, SIGTERM or SIGHUP asks for a clean end, a second one ends the process at once.
 
     The handler itself only notes the signal: it may interrupt the main thread anywhere, also while
     that holds a lock that a clean end needs. A thread of its own calls what stops the work.
@@ -35,7 +35,10 @@ class StopSignals:
     @contextmanager
     def caught(self) -> Iterator[None]:
         """Catch the signals inside the with block; afterwards they do what they did before."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup wants it to live on
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._note) for number in numbers}
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.errors import InputError
+from edgeaudio.errors import InputError, UsageError
 from edgeaudio.evaluation.manifest import Row, read_clip, read_manifest
 from edgeaudio.types import SAMPLE_RATE_HZ
 
@@ -61,8 +61,20 @@ class Clip:
 
 
 def default_cache_dir() -> Path:
-    """Where decoded recordings and checkpoints go unless the user names another folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeaudio"
+    """Where decoded recordings and checkpoints go unless the user names another folder.
+
+    Raises
+    ------
+    UsageError
+        The user has no home folder.
+    """
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path's raises
+    if folder.startswith("~"):
+        raise UsageError(
+            "there is no home folder for decoded recordings and checkpoints",
+            hint="Name folders with --cache and --checkpoint-dir, or set XDG_CACHE_HOME.",
+        )
+    return Path(folder) / "edgeaudio"
 
 
 def find_manifests(folder: str | Path) -> list[Path]:

@@ -42,3 +42,12 @@ def test_a_ticker_calls_until_it_is_closed() -> None:
     while called.acquire(blocking=False):
         pass
     assert not called.acquire(timeout=0.05)
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals().caught():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -22,7 +22,7 @@ WAIT_S = 60.0
 """For things that take a second, on a machine that may be busy with other tests."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_with_a_summary(one_minute: Path, number: signal.Signals) -> None:
     with running("wake", one_minute, "--json") as process:
         assert process.stdout is not None

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from edgeaudio.errors import InputError
+from edgeaudio.errors import InputError, UsageError
 from edgeaudio.training.corpus import (
     Clip,
+    default_cache_dir,
     find_manifests,
     held_out,
     is_background,
@@ -158,3 +159,13 @@ def test_word_bounds_on_real_words(shared_dir: Path, tmp_path: Path) -> None:
     lengths = [np.diff(word_bounds(c.pcm))[0] / RATE for c in load_clips([manifest], tmp_path / "cache")]
     # "yes" takes people about 0.4 s; half a second of noise on top would mean that bounds are useless.
     assert 0.25 < np.median(lengths) < 0.65
+
+
+def test_without_a_home_a_folder_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "edgeaudio"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    with pytest.raises(UsageError, match="no home folder"):
+        default_cache_dir()
