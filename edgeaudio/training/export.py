@@ -87,6 +87,7 @@ def write_bundle(
     step_frames: int,
     decision: Decision,
     results: Mapping[str, Any] | None = None,
+    min_snr_db: float = MIN_SNR_DB,
 ) -> Agreement:
     """Quantize, export, compare and write ``out_dir``; the fields are those of ``model.yaml``.
 
@@ -99,6 +100,8 @@ def write_bundle(
     out_dir : Path
         The bundle's folder. If it exists, it is replaced in one move; other files in it, such as
         the card, are kept.
+    min_snr_db : float
+        Least ratio of float logits to what quantization adds to them.
 
     Returns
     -------
@@ -120,6 +123,7 @@ def write_bundle(
     }
     probe = _probe(calibration, step_frames)
     agreement = _compare(graph, quantized, files, probe, step_frames)
+    _judge(agreement, min_snr_db)
     manifest = ModelManifest(
         name=name,
         kind=kind,
@@ -218,18 +222,16 @@ def _compare(
     tflite = run(files["model.tflite"], "litert", {s.name: s.fill.tflite for s in states})
     step = quantized.scales[graph.logits].scale
     noise = float(np.mean((integer - real) ** 2.0))
-    agreement = Agreement(
+    return Agreement(
         float_difference=float(np.abs(float_onnx - real).max() / max(float(np.abs(real).max()), 1e-9)),
         onnx_steps=float(np.abs(onnx - integer).max() / step),
         tflite_steps=float(np.abs(tflite - integer).max() / step),
         snr_db=float(10 * np.log10(max(float(np.var(real)), 1e-20) / max(noise, 1e-20))),
         same_best=float(np.mean(integer.argmax(axis=1) == real.argmax(axis=1))),
     )
-    _judge(agreement)
-    return agreement
 
 
-def _judge(found: Agreement) -> None:
+def _judge(found: Agreement, min_snr_db: float) -> None:
     # "not <=" also refuses NaN.
     problems = []
     if not found.float_difference <= FLOAT_TOLERANCE:
@@ -238,7 +240,7 @@ def _judge(found: Agreement) -> None:
         problems.append(f"int8 ONNX is off by {found.onnx_steps:.1f} quantization steps")
     if not found.tflite_steps <= MAX_STEPS:
         problems.append(f"int8 TFLite is off by {found.tflite_steps:.1f} quantization steps")
-    if not found.snr_db >= MIN_SNR_DB:
+    if not found.snr_db >= min_snr_db:
         problems.append(f"int8 leaves {found.snr_db:.1f} dB between logits and rounding noise")
     if problems:
         raise ModelError(

@@ -112,6 +112,7 @@ def gather(
             word = said_word(clip, words)
             if clip.corpus == "rooms":
                 rooms.append(clip)
+                used[clip.corpus] += 1
                 continue
             if word is None and not made and _unclear(clip, words, strict):
                 continue

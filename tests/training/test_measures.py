@@ -59,7 +59,7 @@ def test_each_half_is_measured_with_thresholds_of_the_other() -> None:
     found = [stream((20, p)) for p in (0.62, 0.58, 0.42, 0.38)] * 2 + [stream(), stream()]
     truth = ["yes", "unknown"] * 4 + ["silence"] * 2
     test = HeldOutSet("words", [], truth, [True, True, False, False] * 2 + [True, False])
-    decisions = crosswise_decisions(test, found, LABELS)
+    decisions = crosswise_decisions([test], [found], LABELS)
     assert 0.38 < decisions[True].word_threshold <= 0.42
     assert 0.58 < decisions[False].word_threshold <= 0.62
     score = crosswise_score(test, found, LABELS, decisions)
