@@ -24,12 +24,13 @@ from edgeaudio.training.build import (
     train_network,
     write_model,
 )
+from edgeaudio.training.conditions import conditions
 from edgeaudio.training.corpus import Clip, held_out, is_background
 from edgeaudio.training.hearing import posteriors
 from edgeaudio.training.loop import LoopSettings
 from edgeaudio.training.nets import NetSpec, SpotterNet
 from edgeaudio.training.phrases import COMMANDS
-from edgeaudio.training.spotter import SHORT_S, SpotterPlan, gather, said_word
+from edgeaudio.training.spotter import SHORT_S, Material, SpotterPlan, gather, said_word
 from edgeaudio.types import Samples
 
 __all__ = [
@@ -240,7 +241,28 @@ def train_commands(
             "float": crosswise_score(test, found, labels, decisions).facts(),
             "int8": crosswise_score(test, int8, labels, decisions).facts(),
         }
+    results |= in_other_conditions(job, material, tests, labels, decisions)
     finish(job, trained, results=results)
+    return results
+
+
+def in_other_conditions(
+    job: Job,
+    material: Material,
+    tests: Sequence[HeldOutSet],
+    labels: Sequence[str],
+    decisions: dict[bool, ClipDecision],
+) -> dict[str, Any]:
+    """How the quantized model does at other levels and in noise it never heard, on one corpus."""
+    test = max(tests, key=lambda t: (len(set(t.truth)), len(t.truth)))
+    longest = max(samples.size for samples in test.audio)
+    background = [clip.pcm for clip in material.development if is_background(clip)]
+    noises = [pcm / np.float32(32768.0) for pcm in background if pcm.size > longest]
+    results = {}
+    for name, audio in conditions(test.audio, noises):
+        found = bundle_posteriors(job.output, audio)
+        score = crosswise_score(test, found, labels, decisions)
+        results[f"{test.corpus}, held-out speakers, {name}"] = {"int8": score.facts()}
     return results
 
 
