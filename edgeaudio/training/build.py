@@ -232,7 +232,10 @@ def finish(job: Job, trained: Trained, **changes: Any) -> None:
     """Put what was measured into the manifest, and write the card."""
     update_manifest(job.output, **changes)
     length = f"{job.minutes:g} minutes" if job.minutes is not None else f"{job.epochs} epochs"
-    recipe = f"{RECIPE} Trained for {length} on {job.threads} thread{'s' * (job.threads > 1)} ({job.device})."
+    recipe = (
+        f"{RECIPE} The effects reach {trained.plan.full_strength:.0%} of their full strength. "
+        f"Trained for {length} on {job.threads} thread{'s' * (job.threads > 1)} ({job.device})."
+    )
     write_card(job.output, ingredients(trained.manifests, trained.material.used), recipe)
 
 
