@@ -46,10 +46,13 @@ def run(options: argparse.Namespace) -> Report:
                 f"{_parameters(bundle):,}",
                 *(_kilobytes(bundle, file) for file in (manifest.graphs.tflite, manifest.graphs.onnx)),
                 *(f"{cost[manifest.name, backend]:.2f}" for backend in BACKENDS),
+                *_accuracies(bundle),
             ]
         )
-    columns = ["model", "hears", "parameters", "TFLite KB", "ONNX KB", "LiteRT", "onnxruntime"]
-    tables = [Table(columns, rows, title="Size, and CPU ms per audio second of the whole daemon")]
+    columns = ["model", "hears", "parameters", "TFLite KB", "ONNX KB", "ms LiteRT", "ms onnxruntime"]
+    columns += ["float %", "int8 %"]
+    title = "Size, CPU ms per audio second of the whole daemon, and the accuracy that the card states first"
+    tables = [Table(columns, rows, title=title)]
     if stated := _card_rows(bundles):
         tables.append(Table(["model", "measured", "result"], stated, title="What the models' cards state"))
     if options.manifest is not None:
@@ -92,6 +95,19 @@ def _parameters(bundle: Bundle) -> int:
     biases = {node.input[8] for node in graph.node if node.op_type == "QLinearConv" and len(node.input) > 8}
     sizes = {tensor.name: onnx.numpy_helper.to_array(tensor).size for tensor in graph.initializer}
     return int(sum(sizes[name] for name in weights | biases))
+
+
+def _accuracies(bundle: Bundle) -> list[str]:
+    """Of float and int8, with the interval of int8; empty for models that are judged otherwise."""
+    for value in bundle.manifest.results.values():
+        if isinstance(value, dict) and {"float", "int8"} <= set(value):
+            low, high = value["int8"]["interval"]
+            interval = f"({100 * low:.1f} to {100 * high:.1f})"
+            return [
+                f"{100 * value['float']['accuracy']:.1f}",
+                f"{100 * value['int8']['accuracy']:.1f} {interval}",
+            ]
+    return ["", ""]
 
 
 def _kilobytes(bundle: Bundle, file: Any) -> str:
