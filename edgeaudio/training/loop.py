@@ -137,6 +137,8 @@ def train(
         if _progress(state, settings) < settings.average_from:
             # The training was prolonged: what seemed to be its last part was not.
             state.averaged, state.mean = 0, {}
+        if on_progress is not None:  # also when nothing is left to do: the data depend on it
+            on_progress(min(_progress(state, settings), 1.0))
     started = time.monotonic() - state.seconds
     losses: list[float] = []
     while (done := _progress(state, settings)) < 1.0:

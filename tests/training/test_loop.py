@@ -67,8 +67,13 @@ def test_resuming_goes_on_where_it_stopped(tmp_path: Path) -> None:
     settings = LoopSettings(epochs=3, batches_per_epoch=20)
     train(fresh_net(), batches(), settings, path, resume=True, on_epoch=lambda n, _: numbers.append(n))
     assert numbers == [3]
-    train(fresh_net(), batches(), settings, path, resume=True, on_epoch=lambda n, _: numbers.append(n))
+    done: list[float] = []
+    train(
+        fresh_net(), batches(), settings, path,
+        resume=True, on_epoch=lambda n, _: numbers.append(n), on_progress=done.append,
+    )  # fmt: skip
     assert numbers == [3]  # nothing is left to do
+    assert done == [1.0]  # said before the first batch: they measure batch norm, at full augmentation
 
 
 def test_a_time_limit_ends_the_training(tmp_path: Path) -> None:
