@@ -134,7 +134,8 @@ def test_equals_kaldi_native_fbank(options: dict[str, Any]) -> None:
 
 
 def test_128_bands_equal_kaldi_as_well_as_it_equals_the_truth() -> None:
-    spec = FrontendSpec(n_mels=128)
+    # From 20 Hz one band would hold no bin of the FFT, which newer versions of Kaldi's refuse.
+    spec = FrontendSpec(n_mels=128, fmin_hz=60.0)
     x = noise(RATE_HZ)
     frames, theirs, truth = Frontend(spec).process(x), kaldi(x, spec), reference.features(x, spec)
     # Kaldi computes in float32. Its lowest bands here are single bins, which pre-emphasis leaves

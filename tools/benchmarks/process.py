@@ -17,6 +17,19 @@ _BLOCK_BYTES = _BYTES_PER_S * 20 // 1000
 
 EDGEAUDIO = (sys.executable, "-m", "edgeaudio")
 
+# Largest memory includes that of whoever forked the process: a small one does it, not the benchmark.
+_LAUNCHER = """
+import os, resource, sys
+child = os.fork()
+if not child:
+    os.execvp(sys.argv[2], sys.argv[2:])
+status = os.waitpid(child, 0)[1]
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as report:
+    report.write(f"{used.ru_utime + used.ru_stime} {used.ru_maxrss}")
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -48,23 +61,25 @@ def run_measured(command: Sequence[str], stdin: Path | None = None, *, paced: bo
         (stdin or Path(os.devnull)).open("rb") as source,
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
+        tempfile.NamedTemporaryFile("r") as report,
     ):
-        # Files, not pipes: a pipe would have to be read while wait4 waits.
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE if paced else source, stdout=out, stderr=err
+            [sys.executable, "-S", "-c", _LAUNCHER, report.name, *command],
+            stdin=subprocess.PIPE if paced else source,
+            stdout=out,
+            stderr=err,
         )
         if process.stdin is not None:
             _feed(process.stdin, source)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        process.wait()
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
-    if process.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{texts[1]}")
-    # Linux counts ru_maxrss in KiB.
-    return Usage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, *texts)
+        if process.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{texts[1]}")
+        cpu_s, largest_kib = report.read().split()
+    return Usage(float(cpu_s), float(largest_kib) / 1024, *texts)
 
 
 def _feed(pipe: IO[bytes], audio: IO[bytes]) -> None:
