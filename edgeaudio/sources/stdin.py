@@ -29,6 +29,9 @@ _READ_BYTES = 16384
 _GATHER_S = 0.03
 """Less audio than this is waited for in the pipe, more of it asleep."""
 
+_MEMORY = 0.8
+"""Part of the earlier reads' weight that each read leaves them."""
+
 
 _MAGIC = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3": "an MP3 file"}
 
@@ -99,7 +102,7 @@ class StdinSource(PulledSource):
         self._rest = b""
         self._heard = False
         self._arrived_at = self._arrived_before = time.monotonic()
-        self._pace = 0.0
+        self._took_s = self._heard_s = 0.0
 
     def captured_at(self, sample: int) -> float:
         """When the sample arrived here, at most.
@@ -114,8 +117,10 @@ class StdinSource(PulledSource):
         """All whole frames of one read; an empty block if nothing came in time."""
         if wanted_s >= _GATHER_S:
             # A recorder writes every few milliseconds, and each wake-up costs more than the work:
-            # sleep until all that is wanted should be there, at the pace of the latest read.
-            due_in = self._arrived_at + self._pace * wanted_s - time.monotonic()
+            # sleep until all that is wanted should be there, at the pace of the latest reads. A producer
+            # slower than real time has only paused.
+            pace = min(1.0, self._took_s / self._heard_s) if self._heard_s else 0.0
+            due_in = self._arrived_at + pace * wanted_s - time.monotonic()
             time.sleep(max(0.0, min(due_in, timeout_s)))
         chunk = self._read(timeout_s)
         if chunk is None:
@@ -131,10 +136,9 @@ class StdinSource(PulledSource):
             self._check_start(data)
         self._arrived_before, self._arrived_at = self._arrived_at, time.monotonic()
         frames = np.frombuffer(data[:whole], self._frame)
-        if len(frames):
-            took_s = self._arrived_at - self._arrived_before
-            # At most 1: a producer slower than real time has only paused.
-            self._pace = min(1.0, took_s * self._rate_hz / len(frames))
+        # Sums that forget, so that one early or late read does not count for much.
+        self._took_s = _MEMORY * self._took_s + self._arrived_at - self._arrived_before
+        self._heard_s = _MEMORY * self._heard_s + len(frames) / self._rate_hz
         return mix(frames.astype(np.float32) / _FULL_SCALE, self._channel)
 
     def _read(self, timeout_s: float) -> bytes | None:
