@@ -101,26 +101,29 @@ class StdinSource(PulledSource):
             self._fd = None
         self._rest = b""
         self._heard = False
-        self._arrived_at = self._arrived_before = time.monotonic()
+        self._arrived_at = time.monotonic()
         self._took_s = self._heard_s = 0.0
 
     def captured_at(self, sample: int) -> float:
-        """When the sample arrived here, at most.
+        """When the sample was captured, going back from the latest read at the producer's pace.
 
-        What came in one read is spread over the time before it, as a live recorder captured it,
-        but never before the previous read: then it was not in the pipe.
+        A live recorder captured it in real time, whether or not it then waited in the pipe; what a
+        faster producer wrote is as old as its arrival.
         """
         age_s = (self.ring.end - sample) / SAMPLE_RATE_HZ
-        return max(self._arrived_before, self._arrived_at - max(0.0, age_s))
+        return self._arrived_at - self._pace * max(0.0, age_s)
+
+    @property
+    def _pace(self) -> float:
+        """Seconds that a second of audio took lately, at most 1: a slower producer has only paused."""
+        return min(1.0, self._took_s / self._heard_s) if self._heard_s else 0.0
 
     def _next_block(self, wanted_s: float, timeout_s: float) -> Samples | None:
         """All whole frames of one read; an empty block if nothing came in time."""
         if wanted_s >= _GATHER_S:
             # A recorder writes every few milliseconds, and each wake-up costs more than the work:
-            # sleep until all that is wanted should be there, at the pace of the latest reads. A producer
-            # slower than real time has only paused.
-            pace = min(1.0, self._took_s / self._heard_s) if self._heard_s else 0.0
-            due_in = self._arrived_at + pace * wanted_s - time.monotonic()
+            # sleep until all that is wanted should be there.
+            due_in = self._arrived_at + self._pace * wanted_s - time.monotonic()
             time.sleep(max(0.0, min(due_in, timeout_s)))
         chunk = self._read(timeout_s)
         if chunk is None:
@@ -134,10 +137,10 @@ class StdinSource(PulledSource):
         if whole and not self._heard:
             self._heard = True
             self._check_start(data)
-        self._arrived_before, self._arrived_at = self._arrived_at, time.monotonic()
+        before, self._arrived_at = self._arrived_at, time.monotonic()
         frames = np.frombuffer(data[:whole], self._frame)
         # Sums that forget, so that one early or late read does not count for much.
-        self._took_s = _MEMORY * self._took_s + self._arrived_at - self._arrived_before
+        self._took_s = _MEMORY * self._took_s + self._arrived_at - before
         self._heard_s = _MEMORY * self._heard_s + len(frames) / self._rate_hz
         return mix(frames.astype(np.float32) / _FULL_SCALE, self._channel)
 

@@ -180,3 +180,23 @@ def test_a_terminal_and_a_closed_input_are_no_audio(monkeypatch: pytest.MonkeyPa
 def test_options_that_make_no_sense(make: Callable[[], StdinSource], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make()
+
+
+def test_audio_that_waited_in_a_live_pipe_is_as_old_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    clock = SimpleNamespace(monotonic=lambda: now_s, sleep=lambda _seconds: None)
+    monkeypatch.setattr("edgeaudio.sources.stdin.time", clock)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stream, os.fdopen(writer, "wb", buffering=0) as recorder:
+        source = StdinSource(stream)
+        for _ in range(20):  # 80 ms of audio in two reads
+            now_s += 0.06
+            recorder.write(bytes(2 * 960))
+            source.wait(960, timeout_s=5)
+            now_s += 0.02
+            recorder.write(bytes(2 * 320))
+            source.wait(1280, timeout_s=5)
+            source.ring.advance(1280)
+        # Sample 0 of the last 80 ms was captured 80 ms ago, whichever read brought it.
+        assert source.captured_at(source.ring.end - 1280) == pytest.approx(now_s - 0.08, abs=1e-9)
+        assert source.captured_at(source.ring.end) == now_s
