@@ -15,6 +15,8 @@ import msgspec
 from edgeaudio.types import SAMPLE_RATE_HZ
 
 __all__ = [
+    "Caption",
+    "CaptionWord",
     "Clipping",
     "Detection",
     "DeviceLost",
@@ -50,6 +52,46 @@ class Detection(_Record, frozen=True, kw_only=True, tag_field="type", tag="detec
     snr_db: float | None
     level_dbfs: float
     latency_s: float
+
+
+class CaptionWord(msgspec.Struct, frozen=True, kw_only=True):
+    """One committed word: it never changes again.
+
+    ``confidence`` is the estimated probability, 0..1, that the word is right.
+    """
+
+    text: str
+    start_sample: int
+    end_sample: int
+    confidence: float
+
+
+class Caption(_Record, frozen=True, kw_only=True, tag_field="type", tag="caption"):
+    """What has been said since the last pause.
+
+    All events of one utterance carry the same ``caption_id``, and each repeats the words of the one
+    before it and may append to them. ``tentative`` is what probably follows; it may change. The last
+    event of a caption is ``final``, has no tentative text and comes exactly once; a caption of which
+    nothing remains ends with no words. ``end_sample`` is the newest sample that the text needed, and
+    ``latency_s`` runs from its capture to the event's emission. ``command`` and ``slots`` are set on
+    final captions that a grammar understood.
+    """
+
+    model: str
+    caption_id: int
+    words: tuple[CaptionWord, ...]
+    tentative: str
+    final: bool
+    start_sample: int
+    end_sample: int
+    latency_s: float
+    command: str | None = None
+    slots: dict[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        """The committed words, joined by blanks."""
+        return " ".join(word.text for word in self.words)
 
 
 class Gap(_Record, frozen=True, kw_only=True, tag_field="type", tag="gap"):
@@ -98,7 +140,7 @@ class Clipping(_Record, frozen=True, kw_only=True, tag_field="type", tag="clippi
     n_samples: int
 
 
-Event: TypeAlias = Union[Detection, Gap, DeviceLost, DeviceRestored, DigitalSilence, Clipping]
+Event: TypeAlias = Union[Detection, Caption, Gap, DeviceLost, DeviceRestored, DigitalSilence, Clipping]
 
 
 def encode_event(event: Event) -> bytes:

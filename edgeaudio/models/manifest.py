@@ -17,13 +17,16 @@ from edgeaudio.frontend import FrontendSpec
 
 __all__ = [
     "MANIFEST_FILE",
+    "Captions",
     "ClipDecision",
     "Decision",
     "GraphFile",
     "Graphs",
     "ModelManifest",
+    "Search",
     "StateFill",
     "StateTensor",
+    "Window",
     "dump_manifest",
     "holds_model",
     "load_manifest",
@@ -97,6 +100,51 @@ class Decision(_Strict, frozen=True, kw_only=True, omit_defaults=True):
     clip: ClipDecision | None = None
 
 
+class Window(_Strict, frozen=True, kw_only=True):
+    """How a network that is not streaming is run over a stream: in overlapping windows.
+
+    Each run sees ``left_ms`` of what was decided before, ``chunk_ms`` of what is decided now, and
+    ``lookahead_ms`` of what comes after it.
+    """
+
+    left_ms: Milliseconds
+    chunk_ms: Milliseconds
+    lookahead_ms: Milliseconds
+
+
+class Search(_Strict, frozen=True, kw_only=True):
+    """How log-probabilities become words, see :mod:`edgeaudio.decoding`.
+
+    ``language_weight`` multiplies the language model's natural logarithms, ``word_bonus`` is added for
+    each word, ``beam_width`` hypotheses survive that are at most ``beam_score`` behind the best.
+    """
+
+    beam_width: Annotated[int, Meta(ge=1, le=5000)] = 200
+    beam_score: Annotated[float, Meta(gt=0.0, le=1000.0)] = 14.0
+    language_weight: Annotated[float, Meta(ge=0.0, le=20.0)] = 1.0
+    word_bonus: Annotated[float, Meta(ge=-20.0, le=20.0)] = 0.0
+    blank_scale: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+
+
+class Captions(_Strict, frozen=True, kw_only=True, omit_defaults=True):
+    """What a recogniser needs besides its graph; the manifest's ``labels`` are its tokens.
+
+    ``blank`` is CTC's blank among the labels. ``language`` names the lexicon and language model used
+    by default. Word times are moved back by ``delay_ms``, the network's mean lateness. A word's
+    confidence is ``1 / (1 + exp(-(scale * x + offset)))`` of what the search says about it.
+    """
+
+    units: Literal["phones", "characters", "pieces"]
+    blank: str = "<blank>"
+    language: str | None = None
+    delay_ms: Annotated[float, Meta(ge=-1000.0, le=2000.0)] = 0.0
+    normalise: Literal["none", "running"] = "none"
+    window: Window | None = None
+    search: Search = Search()
+    confidence_scale: float = 1.0
+    confidence_offset: float = 0.0
+
+
 class ModelManifest(_Strict, frozen=True, kw_only=True):
     """The contents of ``model.yaml``.
 
@@ -104,7 +152,7 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
-    kind: Literal["commands", "wake"]
+    kind: Literal["commands", "wake", "captions"]
     version: str
     description: str
     licence: str
@@ -118,7 +166,8 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
     receptive_field_frames: Count
     graphs: Graphs
     states: Annotated[tuple[StateTensor, ...], Meta(max_length=256)]
-    decision: Decision
+    decision: Decision | None = None
+    captions: Captions | None = None
     golden: FileName = "golden.npz"
     results: dict[str, Any] = {}
 
@@ -127,11 +176,22 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
             raise ValueError(f"step_frames {self.step_frames} is no multiple of stride {self.stride}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels holds a label twice")
+        if (self.kind == "captions") != (self.captions is not None):
+            raise ValueError("a model of kind captions, and no other, has a section captions")
+        if self.captions is None and self.decision is None:
+            raise ValueError("decision is missing")
+        if self.captions is not None and self.captions.blank not in self.labels:
+            raise ValueError(f"captions names the blank {self.captions.blank!r}, not among the labels")
+        self._check_decision()
+        if self.graphs.onnx is None and self.graphs.tflite is None:
+            raise ValueError("graphs is empty")
+
+    def _check_decision(self) -> None:
+        if self.decision is None:
+            return
         strangers = ({*self.decision.silent_labels} | {*self.decision.thresholds}) - {*self.labels}
         if strangers:
             raise ValueError(f"decision names {', '.join(sorted(strangers))}, not among the labels")
-        if self.graphs.onnx is None and self.graphs.tflite is None:
-            raise ValueError("graphs is empty")
 
 
 def holds_model(folder: Path) -> bool:
