@@ -120,7 +120,7 @@ def _facts(bundle: Bundle) -> list[tuple[str, str]]:
         ("frontend", manifest.frontend_fingerprint[:12]),
         ("network", f"a step every {step_ms:g} ms, decides from the last {reach_s:.2f} s"),
         ("graphs", ", ".join(f"{file} {size / 1000:.0f} kB" for file, size in _sizes(bundle).items())),
-        ("decision", _flat(_builtins(manifest.decision))),
+        *((key, _flat(_builtins(value))) for key, value in _uses(manifest).items()),
         *((f"result {key}", _flat(value)) for key, value in manifest.results.items()),
         ("folder", str(bundle.path)),
     ]
@@ -142,8 +142,17 @@ def _checks(name_or_path: str) -> Iterator[tuple[str, str, str]]:
         yield check.name, check.outcome, check.detail
 
 
+def _uses(manifest: ModelManifest) -> dict[str, Any]:
+    """Say how the network's answers become events."""
+    uses = {"decision": manifest.decision, "captions": manifest.captions}
+    return {key: value for key, value in uses.items() if value is not None}
+
+
 def _words(manifest: ModelManifest) -> str:
-    return " ".join(label for label in manifest.labels if label not in manifest.decision.silent_labels)
+    if manifest.captions is None:
+        return " ".join(manifest.spotted)
+    units = manifest.captions.units
+    return f"speech in {len(manifest.labels) - 1} {units}, words of {manifest.captions.language or 'any kind'}"
 
 
 def _sizes(bundle: Bundle) -> dict[str, int]:
@@ -167,7 +176,7 @@ def _entry_facts(entry: ModelEntry) -> dict[str, Any]:
             "licence": manifest.licence,
             "description": manifest.description,
             "labels": list(manifest.labels),
-            "silent_labels": list(manifest.decision.silent_labels),
+            "silent_labels": list(manifest.decision.silent_labels if manifest.decision else ()),
         }
     return facts
 

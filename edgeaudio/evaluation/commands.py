@@ -107,7 +107,7 @@ def evaluate_commands(
         The model does not say how a whole recording is decided.
     """
     manifest = scorer.manifest
-    decision = manifest.decision
+    decision = manifest.spotting
     if decision.clip is None:
         raise ModelError(
             f"model '{manifest.name}' does not decide about whole recordings: decision.clip is missing",

@@ -63,7 +63,7 @@ class Replay:
 
     def trigger(self, threshold: float | None) -> Trigger:
         """A fresh trigger; None is the model's own threshold."""
-        decision = self._manifest.decision
+        decision = self._manifest.spotting
         if threshold is not None:
             decision = msgspec.structs.replace(decision, threshold=threshold, thresholds={})
         return Trigger(self._manifest.labels, decision, frame_ms=self._frame_ms)

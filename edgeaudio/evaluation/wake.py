@@ -100,8 +100,7 @@ def normalise(text: str) -> str:
 
 def words_of(manifest: ModelManifest, labels: Sequence[str]) -> tuple[str, ...]:
     """The model's words that count: those among ``labels``, or all that can fire if none is."""
-    silent = manifest.decision.silent_labels
-    spoken = tuple(label for label in manifest.labels if label not in silent)
+    spoken = manifest.spotted
     wanted = {normalise(label) for label in labels}
     return tuple(word for word in spoken if normalise(word) in wanted) or spoken
 

@@ -186,6 +186,32 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
         if self.graphs.onnx is None and self.graphs.tflite is None:
             raise ValueError("graphs is empty")
 
+    @property
+    def spotting(self) -> Decision:
+        """How a spotter decides; a `ModelError` for a recogniser, which does not."""
+        if self.decision is None:
+            raise ModelError(
+                f"model '{self.name}' makes captions, it spots no words",
+                hint=f"Use it so: edgeaudio caption --model {self.name}",
+            )
+        return self.decision
+
+    @property
+    def recognition(self) -> Captions:
+        """What a recogniser needs; a `ModelError` for a spotter, which has none."""
+        if self.captions is None:
+            raise ModelError(
+                f"model '{self.name}' spots single words, it makes no captions",
+                hint=f"Use it so: edgeaudio wake --model {self.name}",
+            )
+        return self.captions
+
+    @property
+    def spotted(self) -> tuple[str, ...]:
+        """The labels that become events: none of a recogniser, whose labels are parts of words."""
+        silent = self.decision.silent_labels if self.decision else self.labels
+        return tuple(label for label in self.labels if label not in silent)
+
     def _check_decision(self) -> None:
         if self.decision is None:
             return

@@ -68,7 +68,7 @@ class Spotter:
     def __init__(
         self, graph: StreamingGraph, manifest: ModelManifest, *, threshold: float | None = None
     ) -> None:
-        decision = manifest.decision
+        decision = manifest.spotting
         if threshold is not None:
             check_threshold(threshold)
             decision = msgspec.structs.replace(decision, threshold=threshold, thresholds={})
@@ -121,13 +121,14 @@ class Spotter:
         UsageError
             If the threshold is not between 0 and 1.
         ModelError
-            If there is no such model, or something is wrong with it.
+            If there is no such model, something is wrong with it, or it is a recogniser.
         BackendError
             If the runtime is not installed.
         """
         if threshold is not None:
             check_threshold(threshold)
         bundle = load_bundle(find_model(name_or_path))
+        _ = bundle.manifest.spotting  # refuse a recogniser before its graph is opened
         return cls(open_graph(bundle, backend), bundle.manifest, threshold=threshold)
 
     @property

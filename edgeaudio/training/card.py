@@ -72,8 +72,7 @@ def ingredients(manifests: Iterable[Path], used: Mapping[str, int]) -> list[Ingr
 
 def render_card(manifest: ModelManifest, parts: Sequence[Ingredient], recipe: str) -> str:
     """Markdown with purpose, results, data and its licences, recipe and limits."""
-    silent = manifest.decision.silent_labels
-    heard = ", ".join(label for label in manifest.labels if label not in silent)
+    heard = ", ".join(manifest.spotted)
     reach_s = manifest.receptive_field_frames * manifest.frontend.hop_ms / 1000
     features = (
         "raw samples, no spectrogram"
