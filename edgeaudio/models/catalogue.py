@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from edgeaudio.config import nearest
 from edgeaudio.errors import ModelError
 from edgeaudio.models.manifest import MANIFEST_FILE, ModelManifest, holds_model, load_manifest
 
-__all__ = ["ModelEntry", "find_model", "list_models", "search_path"]
+__all__ = ["LANGUAGE_FILE", "ModelEntry", "find_language", "find_model", "list_models", "search_path"]
+
+LANGUAGE_FILE = "language.bin"
+"""Lexicon and language model, in a folder beside those of the models."""
 
 
 @dataclass(frozen=True)
@@ -50,22 +54,59 @@ def find_model(name_or_path: str | Path) -> Path:
     ModelError
         If there is no such model: with the nearest name, and where it was looked for.
     """
-    if isinstance(name_or_path, Path) or "/" in name_or_path or os.sep in name_or_path:
-        path = Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - as in `search_path`
+    path = _as_path(name_or_path)
+    if path is not None:
         folder = path.parent if path.name == MANIFEST_FILE else path
         if not holds_model(folder):
             raise ModelError(f"{folder} holds no model: no {MANIFEST_FILE}")
         return folder
-    folders = _folders()
-    if name_or_path in folders:
-        return folders[name_or_path]
+    return _named("model", str(name_or_path), _folders())
+
+
+def find_language(name_or_path: str | Path) -> Path:
+    """Return the file with a lexicon and a language model.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A Path, or a string with a separator in it, is taken as the file itself or its folder;
+        any other string is a name to look up in :func:`search_path`.
+
+    Raises
+    ------
+    ModelError
+        If there is no such file: with the nearest name, and where it was looked for.
+    """
+    path = _as_path(name_or_path)
+    if path is not None:
+        file = path / LANGUAGE_FILE if os.path.isdir(path) else path  # noqa: PTH112 - as below
+        if not os.path.isfile(file):  # noqa: PTH113 - as in `holds_model`
+            raise ModelError(f"{file}: there is no such language model")
+        return file
+    return _named("language model", str(name_or_path), _folders(_holds_language)) / LANGUAGE_FILE
+
+
+def _as_path(name_or_path: str | Path) -> Path | None:
+    """Return the path that was given; None for a name."""
+    if isinstance(name_or_path, Path) or "/" in name_or_path or os.sep in name_or_path:
+        return Path(os.path.expanduser(name_or_path))  # noqa: PTH111 - as in `search_path`
+    return None
+
+
+def _named(what: str, name: str, folders: dict[str, Path]) -> Path:
+    if name in folders:
+        return folders[name]
     searched = ", ".join(str(folder) for folder in search_path())
-    guess = nearest(name_or_path, list(folders))
+    guess = nearest(name, list(folders))
     advice = f"Did you mean '{guess}'? " if guess else ""
-    if os.path.isdir(name_or_path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-        advice = f"For the folder of that name write './{name_or_path}'. "
+    if os.path.isdir(name):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+        advice = f"For the folder of that name write './{name}'. "
     known = f"Known: {', '.join(folders)}. " if folders and not guess else ""
-    raise ModelError(f"unknown model '{name_or_path}'", hint=f"{advice}{known}Searched: {searched}")
+    raise ModelError(f"unknown {what} '{name}'", hint=f"{advice}{known}Searched: {searched}")
+
+
+def _holds_language(folder: Path) -> bool:
+    return os.path.isfile(folder / LANGUAGE_FILE)  # noqa: PTH113 - as in `holds_model`
 
 
 def list_models() -> list[ModelEntry]:
@@ -79,12 +120,12 @@ def list_models() -> list[ModelEntry]:
     return entries
 
 
-def _folders() -> dict[str, Path]:
-    """Map names to folders; the first folder on the search path wins."""
+def _folders(holds: Callable[[Path], bool] = holds_model) -> dict[str, Path]:
+    """Map names to folders that hold something; the first folder on the search path wins."""
     found: dict[str, Path] = {}
     for root in search_path():
         with contextlib.suppress(OSError):  # it need not exist, and may be closed to us
             for path in sorted(root.iterdir()):
-                if holds_model(path):
+                if holds(path):
                     found.setdefault(path.name, path)
     return found
