@@ -23,7 +23,7 @@ def features(x: NDArray[np.float32], spec: FrontendSpec) -> Array:
     bands = bands.reshape(-1, spec.n_mels)
     if spec.features == "pcen":
         return pcen(bands, spec)
-    logs = np.log(np.maximum(bands, spec.log_floor))
+    logs = np.log(np.maximum(bands + spec.log_offset, spec.log_floor))
     return np.array([cepstrum(row, spec) for row in logs]) if spec.features == "mfcc" else logs
 
 

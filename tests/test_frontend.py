@@ -38,6 +38,7 @@ SPECS: dict[str, dict[str, Any]] = {
     "slaney": {"mel_scale": "slaney", "mel_norm": "slaney", "n_mels": 80, "log_floor": 1e-12},
     "magnitude, plain": {"power": False, "preemphasis": 0.0, "remove_dc": False},
     "16-bit scale": {"input_scale": 32768.0},
+    "with an offset": {"n_mels": 64, "log_offset": 2.0**-24, "log_floor": 2.0**-24},
     "mfcc": {"features": "mfcc"},
     "mfcc without lifter": {"features": "mfcc", "lifter": 0.0, "n_mfcc": 40},
     "pcen": {"features": "pcen"},
@@ -45,6 +46,11 @@ SPECS: dict[str, dict[str, Any]] = {
     "waveform": {"features": "waveform"},
     "waveform, plain": {"features": "waveform", "remove_dc": False, "preemphasis": 0.0},
 }
+
+NEMO = FrontendSpec(
+    window_ms=20.0, n_mels=64, fmin_hz=0.0, mel_scale="slaney", mel_norm="slaney", window="hann",
+    remove_dc=False, log_offset=2.0**-24, log_floor=2.0**-24,
+)  # fmt: skip
 
 
 def noise(n: int, seed: int = 0) -> Samples:
@@ -142,6 +148,23 @@ def test_128_bands_equal_kaldi_as_well_as_it_equals_the_truth() -> None:
     # 30 dB below the rest and chance far lower, so that rounding moves them by up to 5e-4.
     np.testing.assert_allclose(frames, theirs, rtol=0, atol=np.abs(theirs - truth).max() + 1e-5)
     assert np.quantile(np.abs(frames - theirs), 0.99) < 1e-4
+
+
+def test_equals_nemo_but_for_the_frames_that_reach_beyond_the_recording() -> None:
+    """NeMo emphasises the whole recording and centres window i on sample 160 i, mirroring the ends."""
+    x = noise(RATE_HZ)
+    emphasised = x.astype(np.float64)
+    emphasised[1:] -= 0.97 * emphasised[:-1].copy()
+    mirrored = np.pad(emphasised, 256, mode="reflect")
+    weights = np.zeros(512)
+    weights[96:416] = np.hanning(320)
+    windows = [mirrored[at : at + 512] * weights for at in range(0, len(mirrored) - 511, 160)]
+    power = np.abs(np.fft.rfft(windows)) ** 2
+    truth = np.log(power @ reference.filterbank(NEMO).T + 2.0**-24)
+    frames = Frontend(NEMO).process(x)
+    assert len(frames) == len(truth) - 2
+    # As above: rounding of the logarithm to float32.
+    np.testing.assert_allclose(frames, truth[1:-1], atol=2e-5, rtol=0)
 
 
 @pytest.mark.shared
@@ -398,7 +421,7 @@ def test_the_fingerprint_knows_every_field() -> None:
         "fmin_hz": 21.0, "fmax_hz": 7999.0, "mel_scale": "slaney", "mel_norm": "slaney", "window": "hann",
         "preemphasis": 0.96, "remove_dc": False, "power": False, "input_scale": 2.0, "log_floor": 1e-6,
         "features": "pcen", "n_mfcc": 12, "lifter": 20.0, "pcen_smoothing": 0.03, "pcen_gain": 0.9,
-        "pcen_bias": 1.0, "pcen_root": 0.4, "pcen_eps": 1e-5,
+        "pcen_bias": 1.0, "pcen_root": 0.4, "pcen_eps": 1e-5, "log_offset": 1e-6,
     }  # fmt: skip
     assert set(changes) == set(FrontendSpec.__struct_fields__)
     prints = {FrontendSpec().fingerprint}

@@ -22,6 +22,7 @@ from edgeaudio.compiled import cached_njit, source_digest
 from edgeaudio.dsp import kernel_bands, kernel_fft
 from edgeaudio.dsp.kernel_bands import (
     FLOOR,
+    OFFSET,
     PREEMPHASIS,
     condition,
     log_bands,
@@ -119,7 +120,7 @@ def _spectrum(plan, memory):  # type: ignore[no-untyped-def]
 @_inner
 def _frame(x, plan, memory, out):  # type: ignore[no-untyped-def]
     """Compute one frame from its samples."""
-    settings = _part(memory, plan[Plan.AT_SETTINGS], 8)
+    settings = _part(memory, plan[Plan.AT_SETTINGS], 9)
     started = plan[Plan.STARTED]
     plan[Plan.STARTED] = 1
     n_mels, n_pieces = plan[Plan.N_MELS], plan[Plan.N_PIECES]
@@ -134,12 +135,12 @@ def _frame(x, plan, memory, out):  # type: ignore[no-untyped-def]
     starts, owners = plan[Plan.STARTS : Plan.STARTS + n_pieces], plan[Plan.STARTS + n_pieces :]
     mel_bands(power, _part(memory, plan[Plan.AT_WEIGHTS], 16 * n_pieces), starts, owners, mel)
     if plan[Plan.FEATURE] == Feature.LOG_MEL:
-        log_bands(mel, settings[FLOOR], out)
+        log_bands(mel, settings[OFFSET], settings[FLOOR], out)
     elif plan[Plan.FEATURE] == Feature.PCEN:
         pcen_bands(mel, _part(memory, plan[Plan.AT_STATE], n_mels), started, settings, out)
     else:
         logs = _part(memory, plan[Plan.AT_LOG], n_mels)
-        log_bands(mel, settings[FLOOR], logs)
+        log_bands(mel, settings[OFFSET], settings[FLOOR], logs)
         project(logs, _part(memory, plan[Plan.AT_DCT], n_mels * out.size), out)
 
 

@@ -8,7 +8,7 @@ from numba import njit
 __all__ = ["condition", "log_bands", "mel_bands", "pcen_bands", "project", "waveform"]
 
 # Fields of the settings block.
-PREEMPHASIS, SCALE, FLOOR, SMOOTHING, GAIN, BIAS, ROOT, EPS = range(8)
+PREEMPHASIS, SCALE, FLOOR, SMOOTHING, GAIN, BIAS, ROOT, EPS, OFFSET = range(9)
 
 # Band energies and samples from here on count as silence: they would overflow further on.
 _HUGE = 3.0e38
@@ -105,10 +105,10 @@ def _exp(value):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def log_bands(mel, floor, out):  # type: ignore[no-untyped-def]
-    """Logarithm of bands, at least that of `floor`; NaN counts as silence."""
+def log_bands(mel, offset, floor, out):  # type: ignore[no-untyped-def]
+    """Logarithm of bands plus `offset`, at least that of `floor`; NaN counts as silence."""
     for k in range(out.size):
-        v = mel[k]
+        v = mel[k] + offset
         out[k] = _log(np.float32(min(v, _HUGE) if v > floor else floor))
 
 

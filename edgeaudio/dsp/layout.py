@@ -84,6 +84,7 @@ def _settings(spec: FrontendSpec) -> NDArray[np.float64]:
             spec.pcen_bias,
             spec.pcen_root,
             spec.pcen_eps,
+            spec.log_offset,
         ]
     )
 

@@ -55,6 +55,8 @@ class FrontendSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Factor on the samples; 32768 makes features comparable to those of 16-bit integers.
     log_floor : float
         Smallest band value before the logarithm; the default is Kaldi's.
+    log_offset : float
+        Added to each band before the logarithm, as NeMo does instead of a floor.
     features : {"log_mel", "mfcc", "pcen", "waveform"}
         With ``waveform`` a frame is the next hop of samples after a DC blocker and pre-emphasis;
         only `sample_rate_hz`, `hop_ms`, `preemphasis`, `remove_dc` and `input_scale` matter then.
@@ -95,6 +97,7 @@ class FrontendSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pcen_bias: float = 2.0
     pcen_root: float = 0.5
     pcen_eps: float = 1e-6
+    log_offset: float = 0.0
 
     def __post_init__(self) -> None:
         _check_ranges(self)
@@ -127,8 +130,16 @@ class FrontendSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of the canonical JSON of all fields."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        """SHA-256 (hex) of the canonical JSON of all fields.
+
+        A field that came later is left out at its default, so that older models keep theirs.
+        """
+        fields = {
+            key: value
+            for key, value in msgspec.structs.asdict(self).items()
+            if key not in _LATER_FIELDS or value != _LATER_FIELDS[key]
+        }
+        return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()
 
     @property
     def empty_bands(self) -> list[int]:
@@ -148,6 +159,9 @@ class FrontendSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+_LATER_FIELDS = {"log_offset": 0.0}
+"""Fields that the first models' fingerprints do not know, and their defaults."""
+
 # Key, smallest and largest value, and whether the ends themselves are allowed.
 _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("sample_rate_hz", 1000, 384_000, True),
@@ -159,6 +173,7 @@ _RANGES: tuple[tuple[str, float, float, bool], ...] = (
     ("input_scale", 0, 1e6, False),
     # Smaller than this is no normal float32.
     ("log_floor", 1.2e-38, 1e30, True),
+    ("log_offset", 0, 1e30, True),
     ("n_mfcc", 1, 1024, True),
     ("lifter", 0, 1000, True),
     ("pcen_smoothing", 0, 1, False),
