@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -71,7 +72,8 @@ class Language:
         from edgeaudio.decoding.pack import read_language
 
         path = Path(path)
-        return read_language(path / LANGUAGE_FILE if path.is_dir() else path)
+        # Path.is_dir raises where one may not look.
+        return read_language(path / LANGUAGE_FILE if os.path.isdir(path) else path)  # noqa: PTH112
 
     @classmethod
     def build(
@@ -170,6 +172,11 @@ class Language:
     def n_words(self) -> int:
         """Number of words, the three special ones included."""
         return len(self.word_offsets) - 1
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether :meth:`extended` appended words."""
+        return bool(self._appended)
 
     @property
     def words(self) -> list[str]:
