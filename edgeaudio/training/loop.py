@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own idiom
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgeaudio.errors import ModelError, OutputError
 from edgeaudio.training.nets import SpotterNet
 
-__all__ = ["Batch", "LoopSettings", "TrainState", "recalibrate", "stream_loss", "train"]
+__all__ = ["Batch", "LoopSettings", "TrainState", "recalibrate", "spotter_loss", "stream_loss", "train"]
 
 
 @dataclass(frozen=True)
@@ -95,24 +95,56 @@ def stream_loss(logits: Tensor, batch: Batch, settings: LoopSettings) -> Tensor:
     return loss + settings.peak_weight * peaks
 
 
+class Movable(Protocol):
+    """A batch that can be taken to a device, and holds the ``frames`` that the network hears."""
+
+    @property
+    def frames(self) -> Tensor:
+        """``[b, n, n_bands]``."""
+
+    def to(self, device: torch.device) -> Movable:
+        """The same batch on another device."""
+
+
+_Net = TypeVar("_Net", bound=SpotterNet)
+_Batch = TypeVar("_Batch", bound=Movable)
+
+
+def spotter_loss(settings: LoopSettings) -> Callable[[SpotterNet, Batch], Tensor]:
+    """The loss of a spotter's batch, computed in bfloat16.
+
+    That halves the time on CPUs with AMX and costs nothing measurable elsewhere.
+    """
+
+    def loss(net: SpotterNet, batch: Batch) -> Tensor:
+        with torch.autocast(batch.frames.device.type, torch.bfloat16):
+            logits = net(batch.frames)
+        return stream_loss(logits.float(), batch, settings)
+
+    return loss
+
+
 def train(
-    net: SpotterNet,
-    batches: Iterator[Batch],
+    net: _Net,
+    batches: Iterator[_Batch],
     settings: LoopSettings,
     checkpoint: Path,
     *,
+    loss_of: Callable[[_Net, _Batch], Tensor],
     resume: bool = False,
     on_progress: Callable[[float], None] | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
-) -> SpotterNet:
+) -> _Net:
     """Train until the time or the epochs are over.
 
     Parameters
     ----------
     net : SpotterNet
         Trained in place; carries the averaged weights and fresh batch norm statistics at the end.
-    batches : iterator of Batch
+    batches : iterator
         Endless.
+    loss_of : callable
+        The loss of a batch.
     checkpoint : Path
         Written after every epoch and at the end, replaced as a whole; read first if ``resume``.
     on_progress : callable, optional
@@ -144,7 +176,7 @@ def train(
     while (done := _progress(state, settings)) < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(done, settings.warm_up)
-        losses.append(_step(net, next(batches).to(device), optimizer, settings))
+        losses.append(_step(net, loss_of(net, cast(_Batch, next(batches).to(device))), optimizer))
         state.step += 1
         state.seconds = time.monotonic() - started
         if done >= settings.average_from and state.step % 10 == 0:
@@ -164,7 +196,7 @@ def train(
     return net.eval()
 
 
-def recalibrate(net: SpotterNet, batches: Iterator[Batch], n_batches: int) -> None:
+def recalibrate(net: SpotterNet, batches: Iterator[Movable], n_batches: int) -> None:
     """Measure the batch norm statistics again: those of averaged weights are not the averaged ones."""
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm1d)]
     for norm in norms:
@@ -178,11 +210,7 @@ def recalibrate(net: SpotterNet, batches: Iterator[Batch], n_batches: int) -> No
     net.eval()
 
 
-def _step(net: SpotterNet, batch: Batch, optimizer: torch.optim.Optimizer, settings: LoopSettings) -> float:
-    # bfloat16 halves the time on CPUs with AMX and costs nothing measurable elsewhere.
-    with torch.autocast(torch.device(settings.device).type, torch.bfloat16):
-        logits = net(batch.frames)
-    loss = stream_loss(logits.float(), batch, settings)
+def _step(net: SpotterNet, loss: Tensor, optimizer: torch.optim.Optimizer) -> float:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), 2.0)

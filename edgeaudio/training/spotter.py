@@ -15,7 +15,7 @@ from edgeaudio.frontend import FrontendSpec
 from edgeaudio.training.augment import Augmenter
 from edgeaudio.training.batches import BatchSource, Layout
 from edgeaudio.training.corpus import Clip, held_out, is_background, mentions
-from edgeaudio.training.loop import Batch, LoopSettings, train
+from edgeaudio.training.loop import Batch, LoopSettings, spotter_loss, train
 from edgeaudio.training.mining import hard_negatives
 from edgeaudio.training.nets import NetSpec, SpotterNet
 from edgeaudio.training.streams import Pools, Recipe, StreamMaker
@@ -204,7 +204,16 @@ def fit(
         if on_epoch is not None:
             on_epoch(number, loss, net)
 
-    return train(net, feed, plan.loop, checkpoint, resume=resume, on_progress=progressed, on_epoch=epoch)
+    return train(
+        net,
+        feed,
+        plan.loop,
+        checkpoint,
+        loss_of=spotter_loss(plan.loop),
+        resume=resume,
+        on_progress=progressed,
+        on_epoch=epoch,
+    )
 
 
 class _Feed:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
 import torch
 
 from edgeaudio.errors import ModelError, OutputError
-from edgeaudio.training.loop import Batch, LoopSettings, recalibrate, stream_loss, train
+from edgeaudio.training import loop
+from edgeaudio.training.loop import Batch, LoopSettings, recalibrate, spotter_loss, stream_loss
 from edgeaudio.training.nets import NetSpec, SpotterNet
 
 N_BANDS, N_WORDS = 6, 2
 SPEC = NetSpec(N_BANDS, N_WORDS + 2, stem=((12, 3, 2),), blocks=((3, 1),))
 SETTINGS = LoopSettings(epochs=3, batches_per_epoch=20, learning_rate=1e-2)
+train = partial(loop.train, loss_of=spotter_loss(SETTINGS))
 
 
 def batches(seed: int = 0, size: int = 16) -> Iterator[Batch]:
