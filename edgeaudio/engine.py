@@ -2,49 +2,44 @@
 
 ::
 
-    source.wait ── ring.peek ── level meter ── frontend(s) ── tasks ── queue ── for event in engine
-                                └───────── listener.py ──────────┘
+    source.wait ── ring.peek ── level meter ── frontend(s) ── tasks ── outbox ── for event in engine
+    └────── reader.py ──────┘   └───────── listener.py ──────────┘       │
+                                                 frames ── worker.py ────┘
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
-from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from edgeaudio.errors import UsageError
-from edgeaudio.events import Detection, Event, Gap
+from edgeaudio.events import Event
 from edgeaudio.history import History
 from edgeaudio.listener import Listener
+from edgeaudio.outbox import Outbox
 from edgeaudio.profiles import Profile
+from edgeaudio.reader import Reader
 from edgeaudio.stats import EngineStats
 from edgeaudio.tasks.base import Task
 from edgeaudio.types import SAMPLE_RATE_HZ
+from edgeaudio.worker import Worker
 
 if TYPE_CHECKING:
     from edgeaudio.sources import Source
 
 __all__ = ["Engine"]
 
-_LOG = logging.getLogger(__name__)
-_WAIT_S = 0.1
-"""How late the engine's thread notices `Engine.stop` while no audio comes."""
 _JOIN_S = 5.0
-_CATCH_UP_S = 0.5
-"""After a stall, of a sound server or of this process, seconds of audio come at once. Nothing of them needs
-to be lost: the engine works them off a hundred times faster than they were spoken."""
-_RESERVED_EVENTS = 64
-"""Places in the queue that detections cannot take from the news of losses and devices."""
 
 
 class Engine:
     """Runs tasks on a source; a context manager, and an iterator over events.
 
-    Each distinct frontend runs once, however many tasks listen to it.
+    Each distinct frontend runs once, however many tasks listen to it. On a live source, tasks that
+    take their time, such as a `Recognizer`, run in a thread of their own.
 
     Parameters
     ----------
@@ -58,8 +53,7 @@ class Engine:
         Instead of the profile's: how far a live source may be ahead for half a second before the
         engine jumps to the present. The jump is counted in ``skipped_samples`` and becomes a `Gap`.
     max_events : int
-        Events that wait for a slow caller; further ones are dropped and counted. 64 further
-        places are kept for events that are no detections.
+        Events that wait for a slow caller; further ones are dropped and counted, see `Outbox`.
     history : History, optional
         Also gets all audio, for whoever saves clips.
 
@@ -92,29 +86,25 @@ class Engine:
             raise UsageError("the engine has nothing to listen with", hint="Give it a task: Spotter.load(…).")
         profile = profile or Profile()
         self._source = source
-        self._history = history
-        self._max_events = max_events
         self._listener = Listener(tasks, profile.hop_ms * SAMPLE_RATE_HZ // 1000)
         lag_ms = profile.max_lag_ms if max_lag_ms is None else max_lag_ms
-        self._max_lag = lag_ms * SAMPLE_RATE_HZ // 1000
-        if self._max_lag < 2 * self._listener.first_samples:
+        max_lag = lag_ms * SAMPLE_RATE_HZ // 1000
+        if max_lag < 2 * self._listener.first_samples:
             raise UsageError(f"max_lag_ms is {lag_ms}, less than two hops of {profile.hop_ms} ms")
 
-        self._queue: SimpleQueue[Event | None] = SimpleQueue()
+        self._reader = Reader(source, self._listener, max_lag, history)
+        self._max_caption_lag_s = profile.max_caption_lag_ms / 1000
+        self._outbox = Outbox(max_events)
+        self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
         self._failure: BaseException | None = None
         self._fresh = True
-        self._at_start = True
-        self._late_since_s: float | None = None
-        self._processed = 0
-        self._skipped = 0
-        self._events = 0
-        self._events_dropped = 0
+        self._replayed = 0
         self._busy_s = 0.0
 
     def __enter__(self) -> Engine:  # noqa: PYI034 - Self is in typing since 3.11 only
-        """Start the source and the engine's thread.
+        """Start the source and the engine's threads.
 
         Raises
         ------
@@ -123,6 +113,8 @@ class Engine:
         """
         self._begin()
         self._listener.captured_at = self._source.captured_at
+        if self._source.live:  # any other waits for whoever listens, so that nobody can be late
+            self._hire()
         self._thread = threading.Thread(target=self._run, name="edgeaudio-engine", daemon=True)
         self._thread.start()
         return self
@@ -142,15 +134,14 @@ class Engine:
         Raises
         ------
         EdgeAudioError
-            What went wrong in the engine's thread.
+            What went wrong in the engine's threads.
         """
         if self._thread is None:
             raise UsageError(
                 "the engine does not run", hint="Write: with Engine(…) as engine: for event in engine: …"
             )
-        while (event := self._queue.get()) is not None:
+        while (event := self._outbox.get()) is not None:
             yield event
-        self._queue.put(None)  # for whoever iterates once more
         if self._failure is not None:
             raise self._failure
 
@@ -187,11 +178,11 @@ class Engine:
             if clocked:
                 self._listener.captured_at = self._source.captured_at
             going_on = True
-            while going_on and not self._stopping:
+            while going_on:
                 started_s = time.thread_time()
                 going_on = self._advance(events)
                 self._busy_s += time.thread_time() - started_s
-                self._events += len(events)
+                self._replayed += len(events)
                 yield from events
                 events.clear()
         finally:
@@ -214,15 +205,17 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """Return the counters as they are now; from any thread."""
+        captions = self._worker.stats() if self._worker is not None else None
         return EngineStats(
             capture=self._source.stats(),
-            processed_samples=self._processed,
-            skipped_samples=self._skipped,
-            events=self._events,
-            events_dropped=self._events_dropped,
+            processed_samples=self._reader.processed,
+            skipped_samples=self._reader.skipped,
+            events=self._replayed + self._outbox.accepted,
+            events_dropped=self._outbox.dropped,
             nonfinite_samples=self._listener.meter.nonfinite_samples,
             level_dbfs=self._listener.meter.level_dbfs,
-            busy_s=self._busy_s,
+            busy_s=self._busy_s + (captions.busy_s if captions is not None else 0.0),
+            captions=captions,
         )
 
     def _begin(self) -> None:
@@ -232,13 +225,20 @@ class Engine:
         self._listener.warm_up()
         self._source.start()
 
+    def _hire(self) -> None:
+        """Start the worker if any task wants it."""
+        worker = Worker(self._pass_on, self._max_caption_lag_s)
+        if self._listener.hand_over(worker.take_on):
+            self._worker = worker
+            worker.start()
+
     def _run(self) -> None:
         """Be the engine's thread."""
         started_s = time.thread_time()
         events: list[Event] = []
         try:
             going_on = True
-            while going_on and not self._stopping:
+            while going_on:
                 going_on = self._advance(events)
                 self._deliver(events)
                 self._busy_s = time.thread_time() - started_s
@@ -246,81 +246,28 @@ class Engine:
             self._failure = error
         finally:
             self._deliver(events)
-            self._queue.put(None)
-
-    def _deliver(self, events: list[Event]) -> None:
-        """Empty `events` into the caller's queue, as far as there is room."""
-        for event in events:
-            limit = self._max_events + (0 if isinstance(event, Detection) else _RESERVED_EVENTS)
-            if self._queue.qsize() < limit:
-                self._queue.put(event)
-                self._events += 1
-            else:
-                self._events_dropped += 1
-        events.clear()
+            if self._worker is not None:
+                self._worker.finish(lambda: self._stopping)
+                self._failure = self._failure or self._worker.failure
+            self._outbox.close()
 
     def _advance(self, events: list[Event]) -> bool:
-        """Wait for a block and hear it; False when the source has ended and all is said."""
-        source, ring, listener = self._source, self._source.ring, self._listener
-        wanted = listener.first_samples if self._at_start else listener.hop_samples
-        finished = source.finished  # read before the wait: so no sample can come after it
-        available = source.wait(wanted, _WAIT_S)
-        events += source.take_notices()
-        if source.live and self._is_hopeless(available):
-            self._skip(available - listener.first_samples, events)
-            return True
-        if available < wanted:
-            if available == 0:
-                return self._pass_gap(events) or self._finish(finished, events)
-            if not (finished or ring.cut_short):
-                return True  # the rest of the block has not come yet
-        n = min(available, wanted)
-        view = ring.peek(n)
-        if view is not None:
-            if self._history is not None:
-                self._history.append(view, ring.position)
-            listener.hear(view, events)
-            if not self._processed:
-                _LOG.debug("first frame")
-            ring.advance(n)
-            self._processed += n
-            self._at_start = False
-        return True
-
-    def _is_hopeless(self, available: int) -> bool:
-        """Whether the lag was too long for `_CATCH_UP_S`: more than a burst that is worked off quickly."""
-        if available <= self._max_lag:
-            self._late_since_s = None
+        """Hear a block; False when the source has ended, or somebody ended the engine, and all is said."""
+        if self._stopping:
+            self._listener.break_off(events)
             return False
-        now_s = time.monotonic()
-        if self._late_since_s is None:
-            self._late_since_s = now_s
-        return now_s - self._late_since_s >= _CATCH_UP_S
-
-    def _finish(self, finished: bool, events: list[Event]) -> bool:
-        """With no sample left: False, and the last decisions, if the source has ended."""
-        if finished:
-            self._listener.finish(events)
-        return not finished
-
-    def _pass_gap(self, events: list[Event]) -> bool:
-        """Go on behind the gap at the read position, if there is one."""
-        gap = self._source.ring.take_gap()
-        if gap is None:
+        if self._worker is not None and self._worker.failure is not None:
             return False
-        self._lose(gap, events)
-        return True
+        return self._reader.advance(events)
 
-    def _skip(self, n: int, events: list[Event]) -> None:
-        """Jump forward: a live source cannot wait."""
-        ring = self._source.ring
-        gap = Gap(start_sample=ring.position, n_samples=n, cause="consumer_lag")
-        ring.advance(n)
-        self._late_since_s = None
-        self._skipped += n
-        self._lose(gap, events)
+    def _deliver(self, events: list[Event]) -> None:
+        """Empty `events` into the outbox."""
+        for event in events:
+            self._outbox.put(event)
+        events.clear()
 
-    def _lose(self, gap: Gap, events: list[Event]) -> None:
-        self._at_start = True
-        self._listener.restart(gap.start_sample + gap.n_samples, events)
-        events.append(gap)
+    def _pass_on(self, events: list[Event]) -> None:
+        """Deliver what the worker's tasks said, in the worker's thread."""
+        for event in events:
+            self._outbox.put(self._listener.complete(event))
+        events.clear()

@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 
 from edgeaudio.errors import UsageError
-from edgeaudio.events import Detection, Event
+from edgeaudio.events import Caption, Detection, Event
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.level import LevelMeter
 from edgeaudio.ring import RingBuffer
-from edgeaudio.tasks.base import Task
+from edgeaudio.tasks.base import Task, in_background
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
 __all__ = ["Listener"]
@@ -66,7 +66,17 @@ class Listener:
             ring.advance(len(block))
         ring.take_gap()
         self.meter = LevelMeter()
-        self.restart(0, [])
+        self._reset(0)
+
+    def hand_over(self, take_on: Callable[[Task], Task]) -> bool:
+        """Let what `take_on` returns stand for each task of the background; False if there is none."""
+        found = False
+        for _, tasks in self._lanes:
+            for place, task in enumerate(tasks):
+                if in_background(task):
+                    tasks[place] = take_on(task)
+                    found = True
+        return found
 
     def hear(self, block: Samples, events: list[Event]) -> None:
         """Give a block ``[n]`` to everything that listens, and append what it noticed to `events`."""
@@ -77,7 +87,7 @@ class Listener:
             if len(frames):
                 for task in tasks:
                     for event in task.process(frames):
-                        events.append(self._complete(event))
+                        events.append(self.complete(event))
 
     def finish(self, events: list[Event]) -> None:
         """Append what the tasks decide now that the stream has ended."""
@@ -85,24 +95,33 @@ class Listener:
             frames = frontend.flush()
             for task in tasks:
                 last = task.process(frames) + task.flush()
-                events += [self._complete(event) for event in last]
+                events += [self.complete(event) for event in last]
+
+    def break_off(self, events: list[Event]) -> None:
+        """Append how captions end that were under way; afterwards only `restart` makes sense.
+
+        Half a word is no word, but half a sentence is text that was said.
+        """
+        for _, tasks in self._lanes:
+            for task in filter(in_background, tasks):
+                events += [self.complete(event) for event in task.flush()]
 
     def restart(self, at_sample: int, events: list[Event]) -> None:
-        """Forget what was heard: the next sample is `at_sample`, and what lay before it is lost."""
+        """End captions and forget what was heard: audio was lost, and the next sample is `at_sample`."""
+        self.break_off(events)
         self.meter.reset(at_sample)
         events += self.meter.take_events()
-        for frontend, tasks in self._lanes:
-            frontend.reset()
-            for task in tasks:
-                task.reset(at_sample)
+        self._reset(at_sample)
 
-    def _complete(self, event: Event) -> Event:
-        """Add to a detection what no task knows: the audio and the time."""
-        if not isinstance(event, Detection):
+    def complete(self, event: Event) -> Event:
+        """Add to a detection or caption what no task knows: the audio and the time."""
+        if not isinstance(event, (Detection, Caption)):
             return event
         latency_s = 0.0
         if self.captured_at is not None:
             latency_s = time.monotonic() - self.captured_at(event.end_sample - 1)
+        if isinstance(event, Caption):
+            return msgspec.structs.replace(event, latency_s=latency_s)
         span = self.meter.span(event.start_sample, event.end_sample)
         return msgspec.structs.replace(
             event,
@@ -112,3 +131,9 @@ class Listener:
             snr_db=span.snr_db,
             latency_s=latency_s,
         )
+
+    def _reset(self, at_sample: int) -> None:
+        for frontend, tasks in self._lanes:
+            frontend.reset()
+            for task in tasks:
+                task.reset(at_sample)

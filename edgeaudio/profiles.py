@@ -26,6 +26,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """How often models run. Longer costs less and answers later; a whole number of model steps is best."""
     max_lag_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2000
     """How far the models may stay behind a live source before the engine jumps to the present."""
+    max_caption_lag_ms: Annotated[int, Meta(ge=1000, le=60_000)] = 2500
+    """The same for captions, which may be late alone. Tentative text is left out from a quarter of it
+    on, and the search is narrower from half of it on."""
 
 
 def load_profile(name_or_path: str | Path = "generic") -> Profile:

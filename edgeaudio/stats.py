@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["CaptureStats", "EngineStats"]
+__all__ = ["CaptureStats", "EngineStats", "WorkerStats"]
 
 
 class CaptureStats(msgspec.Struct, kw_only=True):
@@ -18,6 +18,21 @@ class CaptureStats(msgspec.Struct, kw_only=True):
     reopens: int = 0
     high_water_samples: int = 0
     """Most samples that ever waited in the ring."""
+
+
+class WorkerStats(msgspec.Struct, kw_only=True):
+    """What the caption worker knows about itself."""
+
+    lag_samples: int = 0
+    """Audio whose frames already waited when the newest block came."""
+    high_water_samples: int = 0
+    """Most audio that ever waited."""
+    skipped_samples: int = 0
+    """It lagged more than ``max_caption_lag_ms``, and captions jumped forward; nothing else did."""
+    shed_level: int = 0
+    """1: no tentative text, 2: and a narrower search, until the lag is worked off."""
+    busy_s: float = 0.0
+    """Time spent computing, of the worker's thread."""
 
 
 class EngineStats(msgspec.Struct, kw_only=True):
@@ -35,4 +50,6 @@ class EngineStats(msgspec.Struct, kw_only=True):
     level_dbfs: float = -120.0
     """RMS level of the latest block."""
     busy_s: float = 0.0
-    """Time spent computing, of the engine's thread."""
+    """Time spent computing, of the engine's threads together."""
+    captions: WorkerStats | None = None
+    """The caption worker; None where there is none, as in a replay."""

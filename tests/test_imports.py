@@ -26,7 +26,7 @@ LAYERS = (
     ("backends", "profiles", "sources"),
     ("models",),
     ("tasks",),
-    ("engine", "listener"),
+    ("engine", "framering", "listener", "outbox", "reader", "shedding", "worker"),
     ("evaluation", "profiling", "sinks", "testing"),
     ("training",),
     ("cli", "__main__"),

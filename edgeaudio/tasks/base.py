@@ -8,13 +8,19 @@ from edgeaudio.events import Event
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.types import Frames
 
-__all__ = ["Task"]
+__all__ = ["Task", "in_background"]
 
 
 class Task(Protocol):
     """Hears the frames of one frontend and says what it noticed.
 
     A task returns the same events however its frames are cut into calls.
+
+    Two things it may have beyond this protocol. ``background = True`` says that a call may take
+    milliseconds: on a live source the task then hears its frames in a second thread, so that no
+    wake word waits for it, and is flushed before each `reset`, because what was said before a loss was
+    said. ``shed(level)`` tells such a task to save work, until told otherwise and through any
+    reset: 0 none, 1 no tentative text, 2 a narrower search as well.
     """
 
     @property
@@ -38,3 +44,8 @@ class Task(Protocol):
 
     def reset(self, at_sample: int = 0) -> None:
         """Forget everything heard; the next frame begins at the absolute sample `at_sample`."""
+
+
+def in_background(task: Task) -> bool:
+    """Whether the task may hear a live source's frames in a second thread."""
+    return bool(getattr(task, "background", False))

@@ -1,0 +1,56 @@
+"""How much work a late reader leaves out. Pure arithmetic, without threads, clocks or tasks."""
+
+from __future__ import annotations
+
+__all__ = ["Shedding"]
+
+
+class Shedding:
+    """Judges from the lag how much work to leave out.
+
+    Levels are entered one by one, each when its share of the largest lag has been
+    exceeded for a while, so that a burst that is worked off at once costs nothing; and left one by one.
+
+    Parameters
+    ----------
+    max_lag_s : float
+        Lag at which the reader has to jump. A quarter of it enters level 1, half of it level 2.
+
+    Examples
+    --------
+    >>> shedding = Shedding(2.0)
+    >>> [shedding.review(lag_s=1.5, now_s=t) for t in (0.0, 0.25, 0.5, 0.75, 9.0)]
+    [0, 1, 2, 2, 2]
+    >>> [shedding.review(lag_s=2.5, now_s=t) for t in (10.0, 10.25)]  # 3: jump; afterwards 2 again
+    [2, 3]
+    """
+
+    NO_TENTATIVE_TEXT, NARROWER_SEARCH, JUMP = 1, 2, 3
+    PATIENCE_S = 0.25
+    CALM_S = 1.0
+
+    def __init__(self, max_lag_s: float) -> None:
+        self.level = 0
+        self._limits_s = (max_lag_s / 4, max_lag_s / 2, max_lag_s)
+        self._late_since_s: float | None = None
+        self._calm_since_s: float | None = None
+
+    def review(self, lag_s: float, now_s: float) -> int:
+        """Return the level that counts from now on, at the time `now_s` of any steady clock."""
+        late = lag_s > self._limits_s[self.level]
+        calm = self.level > 0 and lag_s < self._limits_s[self.level - 1] / 2
+        self._late_since_s = _since(late, self._late_since_s, now_s)
+        self._calm_since_s = _since(calm, self._calm_since_s, now_s)
+        if self._late_since_s is not None and now_s - self._late_since_s >= self.PATIENCE_S:
+            self._late_since_s = now_s
+            if self.level == self.NARROWER_SEARCH:
+                return self.JUMP
+            self.level += 1
+        elif self._calm_since_s is not None and now_s - self._calm_since_s >= self.CALM_S:
+            self._calm_since_s = now_s
+            self.level -= 1
+        return self.level
+
+
+def _since(holds: bool, since_s: float | None, now_s: float) -> float | None:
+    return None if not holds else now_s if since_s is None else since_s

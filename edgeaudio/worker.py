@@ -1,0 +1,262 @@
+"""The second thread, for tasks that take their time: captions.
+
+::
+
+    engine's thread:   frontend ── Relay.process ── ring of frames
+    worker's thread:                                      └── Relay.work ── task ── outbox
+
+A task with ``background = True`` runs here where the source is live. A recogniser's chunk, of milliseconds,
+then never delays a wake word. In a replay there is no worker, and the task runs between the others.
+
+When the worker is late, work is shed in this order: no tentative text, a narrower search, a jump to the
+present. The first two are the task's business (``shed``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from edgeaudio.events import Event, Gap
+from edgeaudio.framering import FrameRing
+from edgeaudio.frontend import FrontendSpec
+from edgeaudio.shedding import Shedding
+from edgeaudio.stats import WorkerStats
+from edgeaudio.tasks.base import Task
+from edgeaudio.types import Frames
+
+__all__ = ["Relay", "Worker"]
+
+_BURST_S = 8.0
+"""Beyond the allowed lag: what a source may deliver at once after a stall."""
+_READ_S = 0.16
+"""Most audio a task hears at a time, so that lag and stop are seen soon."""
+_STARVED_S = 2.0
+"""After so long without audio a caption ends: its speaker's microphone has gone, or a server stalled."""
+_JOIN_S = 5.0
+_LOOK_S = 0.1
+_NICENESS = 5
+
+
+class Relay:
+    """Stands among the engine's tasks for one that runs in the worker.
+
+    ``process``, ``flush`` and ``reset`` belong to the engine's thread, ``work``, ``rest`` and ``finish``
+    to the worker's.
+
+    Parameters
+    ----------
+    task : Task
+        What hears the frames in the end. It must be fresh, at sample 0.
+    max_lag_s : float
+        How far it may stay behind.
+    wake : callable
+        Called whenever there is work.
+    clock : callable, optional
+        Gives the time in seconds.
+    """
+
+    background = False
+
+    def __init__(
+        self,
+        task: Task,
+        max_lag_s: float,
+        wake: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._task = task
+        self._wake = wake
+        self._clock = clock
+        self._shed: Callable[[int], None] | None = getattr(task, "shed", None)
+        self._shedding = Shedding(max_lag_s)
+        self._hop = task.spec.hop_samples
+        self._rate_hz = task.spec.sample_rate_hz
+        frames_per_s = self._rate_hz / self._hop
+        self._ring = FrameRing(round((max_lag_s + _BURST_S) * frames_per_s), task.spec.n_bands, self._hop)
+        self._read_frames = round(_READ_S * frames_per_s)
+        self._undecided = False
+        self._skipped = 0
+        self.ended = False
+        """Nothing will follow what is in the ring."""
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self._task.name
+
+    @property
+    def spec(self) -> FrontendSpec:
+        """The frontend that the task wants."""
+        return self._task.spec
+
+    # The engine's side.
+
+    def process(self, frames: Frames) -> list[Event]:
+        """Pass frames on; what they mean is told by the worker."""
+        self._ring.write(frames)
+        self._wake()
+        return []
+
+    def flush(self) -> list[Event]:
+        """Say that the stream has ended."""
+        self._ring.close()
+        self.ended = True
+        self._wake()
+        return []
+
+    def reset(self, at_sample: int = 0) -> None:
+        """Say that audio was lost, and that the next frame begins at `at_sample`."""
+        self._ring.restart(at_sample)
+        self._wake()
+
+    # The worker's side.
+
+    def work(self, events: list[Event]) -> bool:
+        """Let the task hear what comes next, not much at a time; False if there is nothing."""
+        passed = self._ring.take_break()
+        if passed is not None:
+            self.rest(events)
+            if passed.lost_samples:
+                self._lose(passed.lost_from, passed.lost_samples, events)
+            self._task.reset(passed.at_sample)
+            return True
+        if not self._ring.waiting:
+            return False
+        before = self._shedding.level
+        level = self._shedding.review(self._ring.late * self._hop / self._rate_hz, self._clock())
+        if level == Shedding.JUMP:
+            self._jump(events)
+            return True
+        if level != before and self._shed is not None:
+            self._shed(level)
+        frames = self._ring.peek(self._read_frames)
+        events += self._task.process(frames)
+        self._undecided = True
+        self._ring.advance(len(frames))
+        return True
+
+    def rest(self, events: list[Event]) -> None:
+        """Have the task decide about what it heard, and begin anew: nothing follows for a while."""
+        if self._undecided:
+            events += self._task.flush()
+            self._task.reset(self._ring.position)
+            self._undecided = False
+
+    def stats(self) -> WorkerStats:
+        """Return the counters as they are now; from any thread."""
+        return WorkerStats(
+            lag_samples=self._ring.late * self._hop,
+            high_water_samples=self._ring.high_water * self._hop,
+            skipped_samples=self._skipped,
+            shed_level=self._shedding.level,
+        )
+
+    def _jump(self, events: list[Event]) -> None:
+        """Leave out everything up to the newest frame."""
+        self.rest(events)
+        start, lost = self._ring.position, 0
+        while True:
+            n = len(self._ring.peek(self._ring.waiting))
+            self._ring.advance(n)
+            lost += n * self._hop
+            if n == 0:
+                passed = self._ring.take_break()
+                if passed is None:
+                    break
+                lost += passed.lost_samples
+        self._lose(start, lost, events)
+        self._task.reset(self._ring.position)
+
+    def _lose(self, start_sample: int, n: int, events: list[Event]) -> None:
+        self._skipped += n
+        events.append(Gap(start_sample=start_sample, n_samples=n, cause="consumer_lag"))
+
+
+class Worker:
+    """The thread in which background tasks hear their frames.
+
+    Parameters
+    ----------
+    deliver : callable
+        Called in this thread: empties the list of what one piece of work brought.
+    max_lag_s : float
+        See `Shedding`.
+    """
+
+    def __init__(self, deliver: Callable[[list[Event]], None], max_lag_s: float) -> None:
+        self._work = threading.Event()
+        self._relays: list[Relay] = []
+        self._deliver = deliver
+        self._max_lag_s = max_lag_s
+        self._stopping = False
+        self._busy_s = 0.0
+        self.failure: BaseException | None = None
+        """What ended the thread, if something went wrong."""
+        self._thread = threading.Thread(target=self._run, name="edgeaudio-captions", daemon=True)
+
+    def take_on(self, task: Task) -> Relay:
+        """Have `task` run here; return what stands for it in the engine's thread. Before `start`."""
+        self._relays.append(Relay(task, self._max_lag_s, self._work.set))
+        return self._relays[-1]
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def finish(self, in_a_hurry: Callable[[], bool]) -> None:
+        """Wait until everything is heard, or, once `in_a_hurry` says so, what was heard is decided."""
+        for relay in self._relays:
+            relay.flush()  # where the source failed, nobody else did
+        while self._thread.is_alive() and not in_a_hurry():
+            self._thread.join(_LOOK_S)
+        self._stopping = True
+        self._work.set()
+        self._thread.join(_JOIN_S)
+
+    def stats(self) -> WorkerStats:
+        """Return the counters of all tasks as they are now; from any thread."""
+        total = WorkerStats(busy_s=self._busy_s)
+        for one in (relay.stats() for relay in self._relays):
+            total.skipped_samples += one.skipped_samples
+            for most in ("lag_samples", "high_water_samples", "shed_level"):
+                setattr(total, most, max(getattr(total, most), getattr(one, most)))
+        return total
+
+    def _run(self) -> None:
+        """Be the worker's thread."""
+        started_s = time.thread_time()
+        events: list[Event] = []
+        relays = self._relays
+        try:
+            _make_way()
+            while not self._stopping:
+                self._work.clear()
+                ended = all(relay.ended for relay in relays)  # read first: so nothing can come after it
+                worked = [relay.work(events) for relay in relays]
+                if not any(worked) and (ended or not self._work.wait(_STARVED_S)):
+                    for relay in relays:
+                        relay.rest(events)
+                    self._stopping |= ended
+                self._deliver(events)
+                self._busy_s = time.thread_time() - started_s
+            for relay in relays:
+                relay.rest(events)
+        except BaseException as error:  # it goes on in the caller's thread
+            self.failure = error
+        finally:
+            self._deliver(events)
+            self._busy_s = time.thread_time() - started_s
+
+
+def _make_way() -> None:
+    """Let the engine's thread go first where both want the same core: a wake word does not wait."""
+    if sys.platform == "linux":  # where these concern the calling thread, not the process
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            os.nice(_NICENESS)
