@@ -1,8 +1,9 @@
 """What is done with events: printed, drawn, handed to a command, kept as clips.
 
 Each module stands alone, so that a command loads only what it uses: `lines` (text or JSON, one
-line each), `live` (the line on a terminal), `hook` (a command for each detection), `clips` (WAV
-files of what was heard).
+line each), `live` (the line on a terminal), `captions` (text that grows on a terminal), `transcript`
+(captions as text, JSON, SRT or VTT, on standard output or in a file), `hook` (a command for each
+detection or caption), `clips` (WAV files of what was heard).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from edgeaudio.errors import OutputError
 from edgeaudio.events import (
+    Caption,
     Clipping,
     Detection,
     DeviceLost,
@@ -16,13 +17,14 @@ from edgeaudio.events import (
     encode_event,
 )
 
-__all__ = ["CAUSES", "JsonLines", "PlainLines", "describe", "printable"]
+__all__ = ["CAUSES", "JsonLines", "PlainLines", "describe", "printable", "write_record"]
 
 CAUSES = {
     "device_overflow": "the device overflowed",
     "ring_full": "the ring was full",
     "consumer_lag": "the computer was too slow",
     "device_lost": "the device was away",
+    "paused": "listening was paused",
 }
 """Each `GapCause` in words."""
 
@@ -43,6 +45,9 @@ def describe(event: Event) -> str:
         latency = f"  latency {event.latency_s:.2f} s" if event.latency_s else ""
         text = f"{event.name}  {event.score:.2f}{snr}{latency}"
         at_s = event.end_sample / event.sample_rate_hz
+    elif isinstance(event, Caption):
+        text = event.text if event.final else f"{event.text} {event.tentative}".strip() + " …"
+        at_s = event.start_sample / event.sample_rate_hz
     else:
         text = _describe_trouble(event)
         at_s = event.start_sample / event.sample_rate_hz
@@ -88,7 +93,7 @@ class JsonLines:
         OutputError
             If the line cannot be written for another reason, such as a full disk.
         """
-        _write_line(self._stream, encode_event(event))
+        write_record(self._stream, encode_event(event) + b"\n")
 
     def close(self) -> None:
         """Every line was flushed already."""
@@ -102,15 +107,16 @@ class PlainLines:
 
     def emit(self, event: Event) -> None:
         """Write one event; raises as `JsonLines.emit` does."""
-        _write_line(self._stream, describe(event).encode())
+        write_record(self._stream, describe(event).encode() + b"\n")
 
     def close(self) -> None:
         """Every line was flushed already."""
 
 
-def _write_line(stream: BinaryIO, line: bytes) -> None:
+def write_record(stream: BinaryIO, record: bytes) -> None:
+    """Write to standard output and flush; raises as `JsonLines.emit` does."""
     try:
-        stream.write(line + b"\n")
+        stream.write(record)
         stream.flush()
     except BrokenPipeError:
         raise
