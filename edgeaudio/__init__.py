@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from edgeaudio.events import (
+        Caption,
+        CaptionWord,
         Clipping,
         Detection,
         DeviceLost,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from edgeaudio.sources.microphone import Microphone
     from edgeaudio.sources.stdin import StdinSource
     from edgeaudio.stats import CaptureStats, EngineStats
+    from edgeaudio.tasks.endpoint import Endpoint
+    from edgeaudio.tasks.recognizer import Recognizer
     from edgeaudio.tasks.spotter import Spotter
 
 __version__ = "0.1.0"
@@ -48,6 +52,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ArraySource",
     "BackendError",
+    "Caption",
+    "CaptionWord",
     "CaptureStats",
     "Clipping",
     "ConfigError",
@@ -57,6 +63,7 @@ __all__ = [
     "DeviceRestored",
     "DigitalSilence",
     "EdgeAudioError",
+    "Endpoint",
     "Engine",
     "EngineStats",
     "Event",
@@ -70,6 +77,7 @@ __all__ = [
     "ModelError",
     "OutputError",
     "Profile",
+    "Recognizer",
     "Spotter",
     "StdinSource",
     "UsageError",
@@ -78,6 +86,8 @@ __all__ = [
 ]
 
 _EVENTS = (
+    "Caption",
+    "CaptionWord",
     "Clipping",
     "Detection",
     "DeviceLost",
@@ -92,6 +102,7 @@ _HOME = {
     **dict.fromkeys(_EVENTS, "events"),
     "ArraySource": "sources.array",
     "CaptureStats": "stats",
+    "Endpoint": "tasks.endpoint",
     "Engine": "engine",
     "EngineStats": "stats",
     "FileSource": "sources.file",
@@ -99,6 +110,7 @@ _HOME = {
     "FrontendSpec": "frontend",
     "Microphone": "sources.microphone",
     "Profile": "profiles",
+    "Recognizer": "tasks.recognizer",
     "Spotter": "tasks.spotter",
     "StdinSource": "sources.stdin",
     "load_profile": "profiles",

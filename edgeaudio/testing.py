@@ -1,4 +1,4 @@
-"""Parts for tests of programs that use edgeaudio: audio, networks and spotters that follow a script.
+"""Parts for tests of programs that use edgeaudio: audio, networks and tasks that follow a script.
 
 They are what edgeaudio's own tests use, and promise the same as the real parts.
 """
@@ -7,19 +7,35 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from edgeaudio.backends.base import Signature
+from edgeaudio.decoding.greedy import GreedyDecoder
 from edgeaudio.errors import UsageError
 from edgeaudio.frontend import FrontendSpec
-from edgeaudio.models.manifest import Decision, GraphFile, Graphs, ModelManifest
+from edgeaudio.models.manifest import Captions, Decision, GraphFile, Graphs, ModelManifest
 from edgeaudio.sources.array import ArraySource
+from edgeaudio.tasks.acoustic import StreamingAcoustic
+from edgeaudio.tasks.endpoint import Endpoint
+from edgeaudio.tasks.recognizer import Recognizer
 from edgeaudio.tasks.spotter import Spotter
 from edgeaudio.types import Frames
 
-__all__ = ["ArraySource", "ScriptedBackend", "chunkings", "scripted_manifest", "scripted_spotter"]
+if TYPE_CHECKING:
+    from edgeaudio.decoding.grammar import Grammar
+
+__all__ = [
+    "ArraySource",
+    "ScriptedBackend",
+    "chunkings",
+    "scripted_captions_manifest",
+    "scripted_manifest",
+    "scripted_recognizer",
+    "scripted_spotter",
+]
 
 _SURE = 8.0
 """A logit whose softmax against zeros, and whose sigmoid, are nearly 1."""
@@ -31,9 +47,11 @@ class ScriptedBackend:
     Parameters
     ----------
     script : array_like, shape [n, n_labels]
-        One row of logits for each output frame; after the last row, zeros.
+        One row of logits for each output frame; after the last row, `rest`.
     step_frames, n_bands, n_out : int
         Frames a step, their bands, and output frames a step.
+    rest : array_like, shape [n_labels]
+        Zeros by default.
 
     Examples
     --------
@@ -46,11 +64,20 @@ class ScriptedBackend:
 
     runtime = "scripted"
 
-    def __init__(self, script: ArrayLike, *, step_frames: int = 8, n_bands: int = 40, n_out: int = 2) -> None:
+    def __init__(
+        self,
+        script: ArrayLike,
+        *,
+        step_frames: int = 8,
+        n_bands: int = 40,
+        n_out: int = 2,
+        rest: ArrayLike = 0.0,
+    ) -> None:
         self._script = np.asarray(script, np.float32)
         n_labels = self._script.shape[1]
         self._signature = Signature(step_frames, n_bands, n_out, n_labels, ())
         self._logits = np.zeros((n_out, n_labels), np.float32)
+        self._rest = np.asarray(rest, np.float32)
         self.n_steps = 0
 
     @property
@@ -72,7 +99,7 @@ class ScriptedBackend:
         n_out = self._signature.n_out
         rows = self._script[self.n_steps * n_out : (self.n_steps + 1) * n_out]
         self._logits[: len(rows)] = rows
-        self._logits[len(rows) :] = 0.0
+        self._logits[len(rows) :] = self._rest
         self.n_steps += 1
         return self._logits
 
@@ -129,6 +156,79 @@ def scripted_spotter(words: Iterable[tuple[float, str]]) -> Spotter:
     for row, (_, word) in zip(rows, words, strict=True):
         script[row, manifest.labels.index(word)] = _SURE
     return Spotter(ScriptedBackend(script), manifest)
+
+
+def scripted_captions_manifest(words: Iterable[str]) -> ModelManifest:
+    """Return the manifest of a recogniser that needs no graph: 160 ms steps, 40 ms output frames.
+
+    Its tokens are whole words.
+    """
+    spec = FrontendSpec()
+    return ModelManifest(
+        name="scripted",
+        kind="captions",
+        version="1",
+        description="Follows a script",
+        licence="Apache-2.0",
+        data=(),
+        frontend=spec,
+        frontend_fingerprint=spec.fingerprint,
+        labels=("<blank>", *dict.fromkeys(words)),
+        activation="softmax",
+        step_frames=16,
+        stride=4,
+        receptive_field_frames=100,
+        graphs=Graphs(onnx=GraphFile(file="none.onnx", sha256="0" * 64)),
+        states=(),
+        captions=Captions(units="phones", confidence_offset=3.0),
+    )
+
+
+def scripted_recognizer(
+    words: Iterable[tuple[float, float, str]],
+    *,
+    endpoint: Endpoint | None = None,
+    grammar: Grammar | None = None,
+) -> Recognizer:
+    """Return a recogniser that hears each word in its time, whatever it hears.
+
+    A word is tentative while it is being said, and committed when it has been said.
+
+    Parameters
+    ----------
+    words : iterable of (float, float, str)
+        Where each begins and ends, in seconds since the stream's start, and the word; one after the
+        other, each 80 ms or longer.
+    endpoint : Endpoint, optional
+        When a caption is over; by default after 0.8 s of silence.
+    grammar : Grammar, optional
+        Says what captions mean.
+
+    Raises
+    ------
+    UsageError
+        Words overlap, or one is too short.
+    """
+    words = sorted(words)
+    manifest = scripted_captions_manifest(word for _, _, word in words)
+    frame_s = manifest.stride * manifest.frontend.hop_ms / 1000
+    end = 0
+    length_s = max((end_s for _, end_s, _ in words), default=0.0)
+    rows = np.zeros((round(length_s / frame_s) + 1, len(manifest.labels)), np.float32)
+    rows[:, 0] = _SURE
+    for start_s, end_s, word in words:
+        start, behind = round(start_s / frame_s), round(end_s / frame_s)
+        if start < end or behind < start + 2:
+            raise UsageError(f"the word '{word}' from {start_s:g} to {end_s:g} s overlaps or is too short")
+        end = behind
+        # The last frame is left to blank: the same word may follow at once.
+        rows[start : behind - 1] = 0.0
+        rows[start : behind - 1, manifest.labels.index(word)] = _SURE
+    backend = ScriptedBackend(rows, step_frames=16, n_out=4, rest=rows[-1])
+    decoder = GreedyDecoder(manifest.labels, "<blank>", "phones")
+    return Recognizer(
+        StreamingAcoustic(backend, manifest), decoder, manifest, endpoint=endpoint, grammar=grammar
+    )
 
 
 def chunkings(n: int, *, seed: int = 0) -> Iterator[list[int]]:

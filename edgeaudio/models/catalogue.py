@@ -12,10 +12,9 @@ from edgeaudio.config import nearest
 from edgeaudio.errors import ModelError
 from edgeaudio.models.manifest import MANIFEST_FILE, ModelManifest, holds_model, load_manifest
 
-__all__ = ["LANGUAGE_FILE", "ModelEntry", "find_language", "find_model", "list_models", "search_path"]
+__all__ = ["ModelEntry", "find_language", "find_model", "list_models", "search_path"]
 
-LANGUAGE_FILE = "language.bin"
-"""Lexicon and language model, in a folder beside those of the models."""
+_LANGUAGE_FILE = "language.bin"  # that of edgeaudio.decoding.language, which takes longer to import
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,11 @@ def find_language(name_or_path: str | Path) -> Path:
     """
     path = _as_path(name_or_path)
     if path is not None:
-        file = path / LANGUAGE_FILE if os.path.isdir(path) else path  # noqa: PTH112 - as below
+        file = path / _LANGUAGE_FILE if os.path.isdir(path) else path  # noqa: PTH112 - as below
         if not os.path.isfile(file):  # noqa: PTH113 - as in `holds_model`
             raise ModelError(f"{file}: there is no such language model")
         return file
-    return _named("language model", str(name_or_path), _folders(_holds_language)) / LANGUAGE_FILE
+    return _named("language model", str(name_or_path), _folders(_holds_language)) / _LANGUAGE_FILE
 
 
 def _as_path(name_or_path: str | Path) -> Path | None:
@@ -106,7 +105,7 @@ def _named(what: str, name: str, folders: dict[str, Path]) -> Path:
 
 
 def _holds_language(folder: Path) -> bool:
-    return os.path.isfile(folder / LANGUAGE_FILE)  # noqa: PTH113 - as in `holds_model`
+    return os.path.isfile(folder / _LANGUAGE_FILE)  # noqa: PTH113 - as in `holds_model`
 
 
 def list_models() -> list[ModelEntry]:

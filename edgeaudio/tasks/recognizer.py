@@ -1,0 +1,303 @@
+"""The recogniser: sound to captions whose committed words never change.
+
+::
+
+    frames ── acoustic model ── anything but blank? ── decoder ── committed | tentative ── over?
+                                       │ no                                                  │
+                                 the last 0.3 s are kept                              one final event
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import numpy as np
+
+from edgeaudio.backends.base import Runtime
+from edgeaudio.decoding.base import Decoder, Hypothesis, LogProbs
+from edgeaudio.events import Caption, Event
+from edgeaudio.frontend import FrontendSpec
+from edgeaudio.models.manifest import ModelManifest
+from edgeaudio.tasks.acoustic import AcousticModel
+from edgeaudio.tasks.endpoint import Endpoint
+from edgeaudio.tasks.loading import DEFAULT_MODEL, DecoderName, load_parts
+from edgeaudio.tasks.timeline import Timeline
+from edgeaudio.tasks.writer import CaptionWriter
+from edgeaudio.types import Frames
+
+if TYPE_CHECKING:
+    from edgeaudio.decoding.grammar import Grammar
+
+__all__ = ["Recognizer"]
+
+_DECIDE_S = 0.16
+"""Words are committed, shown and ended at most so often."""
+_COMMIT_S = 0.6
+"""So long after it was spoken a word is committed, even if other readings survive."""
+_BEFORE_S = 0.3
+"""How much of what preceded the first sound the decoder hears, too."""
+_ACTIVE = math.log(0.8)
+"""Below this log-probability of blank, somebody may have begun to speak."""
+_NARROW = 4
+"""By how much the beam becomes narrower when the machine is too slow."""
+
+
+class _Beam(Protocol):
+    """What of a decoder can be narrowed: greedy ones have no beam."""
+
+    beam_width: int
+
+
+class Recognizer:
+    """Writes down what is said.
+
+    One instance serves one stream and one thread. What was said last is certain only when it is silent
+    behind it: call `flush` before a `reset` in the midst of a stream, so that a caption begun then ends.
+
+    Parameters
+    ----------
+    acoustic : AcousticModel
+        What hears.
+    decoder : Decoder
+        What finds the words.
+    manifest : ModelManifest
+        The model's name, and how the decoder's evidence becomes a confidence.
+    endpoint : Endpoint, optional
+        When a caption is over.
+    grammar : Grammar, optional
+        Says what a final text means, and when it is complete if `endpoint` does not.
+
+    Raises
+    ------
+    ModelError
+        If the model makes no captions.
+    """
+
+    background = True
+    """A step takes longer than a wake word may wait: the engine gives such tasks a thread of their own."""
+
+    def __init__(
+        self,
+        acoustic: AcousticModel,
+        decoder: Decoder,
+        manifest: ModelManifest,
+        *,
+        endpoint: Endpoint | None = None,
+        grammar: Grammar | None = None,
+    ) -> None:
+        self._acoustic = acoustic
+        self._decoder = decoder
+        self._manifest = manifest
+        self._endpoint = endpoint or Endpoint()
+        if grammar is not None and self._endpoint.is_complete is None:
+            self._endpoint = replace(
+                self._endpoint, is_complete=lambda text: grammar.is_complete(text.split())
+            )
+        self._time = Timeline(acoustic)
+        self._writer = CaptionWriter(manifest, self._spoken, grammar)
+        self._frame_s = acoustic.frame_samples / acoustic.spec.sample_rate_hz
+        self._commit_samples = round(_COMMIT_S * acoustic.spec.sample_rate_hz)
+        self._piece = max(1, min(acoustic.chunk_frames, round(_DECIDE_S / self._frame_s)))
+        self._n_before = math.ceil(_BEFORE_S / self._frame_s)
+        self._beam = cast(_Beam, decoder) if hasattr(decoder, "beam_width") else None
+        self._beam_width = self._beam.beam_width if self._beam else 0
+        self._shed = 0
+        n_rows = math.ceil(self._endpoint.max_s / self._frame_s) + self._n_before + 2 * self._piece
+        # All that was heard since the caption's beginning; while nobody speaks, the newest _n_before.
+        self._rows = np.zeros((n_rows, len(acoustic.tokens)), np.float32)
+        self._warm_up()
+        self.reset()
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path = DEFAULT_MODEL,
+        *,
+        language: str | Path | None = None,
+        grammar: str | Path | None = None,
+        hotwords: Sequence[str] = (),
+        backend: Runtime | None = None,
+        endpoint: Endpoint | None = None,
+        decoder: DecoderName = "auto",
+    ) -> Recognizer:
+        """Load a model by its name, or from its folder.
+
+        Parameters
+        ----------
+        name_or_path : str or Path
+            A name that ``edgeaudio models list`` shows, or the path of a bundle's folder.
+        language : str or Path, optional
+            Lexicon and language model, by name or path, instead of the model's own.
+        grammar : str or Path, optional
+            A file of commands: nothing else is understood.
+        hotwords : sequence of str
+            Words and phrases that are likely to be said.
+        backend : {"onnx", "litert"}, optional
+            The runtime; without it LiteRT where it is installed and the model has a graph for it, else
+            onnxruntime.
+        endpoint : Endpoint, optional
+            When a caption is over.
+        decoder : {"auto", "greedy", "prefix", "lexicon"}
+            How words are found; by default with the lexicon where there is one.
+
+        Raises
+        ------
+        UsageError
+            If options contradict each other, or a hotword cannot be written with the model's letters.
+        ModelError
+            If there is no such model or language, something is wrong with it, or they do not belong
+            together.
+        ConfigError
+            If the grammar is wrong.
+        BackendError
+            If the runtime is not installed.
+        """
+        parts = load_parts(
+            name_or_path,
+            language=language,
+            grammar=grammar,
+            hotwords=hotwords,
+            backend=backend,
+            decoder=decoder,
+        )
+        return cls(parts.acoustic, parts.decoder, parts.manifest, endpoint=endpoint, grammar=parts.grammar)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._manifest.name
+
+    @property
+    def spec(self) -> FrontendSpec:
+        """The frontend that the model was trained with."""
+        return self._acoustic.spec
+
+    @property
+    def manifest(self) -> ModelManifest:
+        """All facts of the model."""
+        return self._manifest
+
+    def process(self, frames: Frames) -> list[Event]:
+        """Hear ``[n, n_bands]`` frames, n of any size; see `Task.process`."""
+        self._time.n_frames += len(frames)
+        events: list[Event] = []
+        self._hear(self._acoustic.process(frames), events)
+        return events
+
+    def flush(self) -> list[Event]:
+        """End the caption that has begun, if one has: the stream has ended.
+
+        Positions stay inside what was really heard. Afterwards only `reset` makes sense.
+        """
+        events: list[Event] = []
+        self._hear(self._acoustic.flush(), events)
+        if self._speaking:
+            caption = self._end()
+            events += [] if caption is None else [caption]
+        return events
+
+    def reset(self, at_sample: int = 0) -> None:
+        """Forget everything heard; the next frame begins at the absolute sample `at_sample`."""
+        self._acoustic.reset()
+        self._decoder.reset()
+        self._writer.begin()
+        self._time.reset(at_sample)
+        self._n_rows = 0
+        self._speaking = False
+
+    def shed(self, level: int) -> None:
+        """Do less work: 0 everything, 1 without tentative text, 2 with a narrower beam as well.
+
+        Takes effect at once. To be called from the thread that calls `process`.
+        """
+        self._shed = level
+        if self._beam is not None:
+            self._beam.beam_width = self._beam_width if level < 2 else max(1, self._beam_width // _NARROW)
+
+    def _warm_up(self) -> None:
+        """Read something, so that nothing compiles while somebody speaks."""
+        self._decoder.reset()
+        self._decoder.process(np.full((self._piece, self._rows.shape[1]), -4.0, np.float32))
+        self._decoder.hypothesis()
+        self._decoder.flush()
+
+    def _hear(self, log_probs: LogProbs, events: list[Event]) -> None:
+        """Decide about output frames in pieces of one length, however they are delivered."""
+        chunk = self._acoustic.chunk_frames
+        for at in range(0, len(log_probs), chunk):
+            for start in range(at, at + chunk, self._piece):
+                caption = self._hear_piece(log_probs[start : min(start + self._piece, at + chunk)])
+                if caption is not None:
+                    events.append(caption)
+
+    def _hear_piece(self, log_probs: LogProbs) -> Caption | None:
+        if not self._speaking and self._n_rows > self._n_before:
+            self._forget_rows(self._n_rows - self._n_before)
+        self._rows[self._n_rows : self._n_rows + len(log_probs)] = log_probs
+        self._n_rows += len(log_probs)
+        self._time.n_decided += len(log_probs)
+        if self._speaking:
+            self._decoder.process(log_probs)
+        elif log_probs[:, self._acoustic.blank].min() < _ACTIVE:
+            self._speaking = True
+            self._decoder.process(self._rows[: self._n_rows])
+        else:
+            return None
+        found = self._decoder.hypothesis()
+        text = " ".join(word.text for word in found.words) + found.partial
+        ending = self._endpoint.decide(
+            text, quiet_s=found.quiet_frames * self._frame_s, length_s=self._n_rows * self._frame_s
+        )
+        if ending is None:
+            return self._grow(found)
+        if ending == "length" and self._writer.n_words:
+            return self._cut(found)
+        return self._end()
+
+    def _grow(self, found: Hypothesis) -> Caption | None:
+        """Commit what is certain or old enough."""
+        n_stable = n_certain = max(self._writer.n_words, found.stable)
+        for word in found.words[n_stable:]:
+            if self._time.needed - self._spoken(word.end_frame) < self._commit_samples:
+                break
+            n_certain += 1
+        if n_certain > n_stable:
+            self._decoder.commit(n_certain)
+        return self._writer.update(found, n_certain, self._time.needed, tentative=not self._shed)
+
+    def _end(self) -> Caption | None:
+        """Say the last word about this caption, and wait for the next."""
+        found = self._decoder.flush()
+        caption = self._writer.finish(found, len(found.words), self._time.needed)
+        self._decoder.reset()
+        self._speaking = False
+        self._forget_rows(self._n_rows - min(self._n_rows, self._n_before, found.quiet_frames))
+        return caption
+
+    def _cut(self, found: Hypothesis) -> Caption | None:
+        """End a caption that has become too long behind its last committed word.
+
+        What follows this word is decoded anew, as the beginning of the next caption.
+        """
+        n = self._writer.n_words
+        behind = found.words[n - 1].end_frame
+        until = found.words[n].start_frame if n < len(found.words) else self._n_rows
+        caption = self._writer.finish(found, n, self._time.needed)
+        # Half-way, since tokens are short and the sounds around them are not.
+        self._forget_rows(min(behind + (until - behind + 1) // 2, self._n_rows))
+        self._decoder.reset()
+        self._decoder.process(self._rows[: self._n_rows])
+        return caption
+
+    def _forget_rows(self, n: int) -> None:
+        kept = self._n_rows - n
+        self._rows[:kept] = self._rows[n : self._n_rows]
+        self._n_rows = kept
+
+    def _spoken(self, frame: int) -> int:
+        """Absolute sample of the decoder's output frame `frame`."""
+        return self._time.spoken(self._time.n_decided - self._n_rows + frame)

@@ -1,0 +1,149 @@
+"""Captions while they grow: committed words, the tentative tail, and what is told of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from edgeaudio.decoding.base import Hypothesis, Word
+from edgeaudio.events import Caption, CaptionWord
+from edgeaudio.models.manifest import ModelManifest
+
+if TYPE_CHECKING:
+    from edgeaudio.decoding.grammar import Grammar
+
+__all__ = ["CaptionWriter"]
+
+_CREDIBLE = 0.3
+"""The least mean confidence of what was understood: below, nobody spoke."""
+_TENTATIVE_S = 0.3
+"""Tentative text alone changes at most so often: what changes more often cannot be read."""
+
+
+class CaptionWriter:
+    """Writes one caption after the other, each word only once.
+
+    A caption that nobody seems to have spoken is withheld, and takes no number.
+
+    Parameters
+    ----------
+    manifest : ModelManifest
+        The model's name, and how the decoder's evidence becomes a confidence.
+    spoken : callable
+        Turns an output frame of the decoder into an absolute sample.
+    grammar : Grammar, optional
+        Says what a final text means.
+    """
+
+    def __init__(
+        self, manifest: ModelManifest, spoken: Callable[[int], int], grammar: Grammar | None = None
+    ) -> None:
+        captions = manifest.recognition
+        self._name = manifest.name
+        self._rate_hz = manifest.frontend.sample_rate_hz
+        self._scale, self._offset = captions.confidence_scale, captions.confidence_offset
+        self._spoken = spoken
+        self._grammar = grammar
+        self._last_id = 0
+        self.begin()
+
+    @property
+    def n_words(self) -> int:
+        """How many words are committed."""
+        return len(self._words)
+
+    def begin(self) -> None:
+        """Begin a new caption; what remains of the last one is forgotten."""
+        self._words: list[CaptionWord] = []
+        self._tentative = ""
+        self._is_shown = False
+        self._shown_at = 0
+        self._start_sample = 0
+
+    def update(self, found: Hypothesis, n_certain: int, needed: int, *, tentative: bool) -> Caption | None:
+        """Commit the first `n_certain` words that were `found`.
+
+        Parameters
+        ----------
+        found : Hypothesis
+            The caption as it reads now.
+        n_certain : int
+            At least as many as before.
+        needed : int
+            Absolute sample behind the last one that `found` depended on.
+        tentative : bool
+            Whether to tell of what follows the committed words.
+
+        Returns
+        -------
+        Caption or None
+            None if there is nothing new, or too little time has passed for changes that do not last.
+        """
+        is_longer = n_certain > self.n_words
+        self._commit(found.words[self.n_words : n_certain])
+        tail = self._tail(found) if tentative else ""
+        waited = not self._is_shown or needed - self._shown_at >= _TENTATIVE_S * self._rate_hz
+        if is_longer or (tail != self._tentative and waited):
+            return self._tell(found, tail, needed, final=False)
+        return None
+
+    def finish(self, found: Hypothesis, n_words: int, needed: int) -> Caption | None:
+        """Commit the first `n_words` words, say that the caption is over, and begin the next."""
+        self._commit(found.words[self.n_words : n_words])
+        caption = self._tell(found, "", needed, final=True)
+        self.begin()
+        return caption
+
+    def _commit(self, words: Sequence[Word]) -> None:
+        for word in words:
+            start_sample = self._spoken(word.start_frame)
+            if self._words:
+                start_sample = max(start_sample, self._words[-1].end_sample)
+            self._words.append(
+                CaptionWord(
+                    text=word.text,
+                    start_sample=start_sample,
+                    end_sample=max(start_sample, self._spoken(word.end_frame)),
+                    confidence=self._confidence(word),
+                )
+            )
+
+    def _tail(self, found: Hypothesis) -> str:
+        words = [word.text for word in found.words[self.n_words :]]
+        return " ".join([*words, found.partial] if found.partial else words)
+
+    def _tell(self, found: Hypothesis, tentative: str, needed: int, *, final: bool) -> Caption | None:
+        if not self._is_shown:
+            if not self._is_credible(found.words):
+                return None
+            self._last_id += 1
+            self._is_shown = True
+        if self._words:
+            self._start_sample = self._words[0].start_sample
+        elif found.words:
+            self._start_sample = self._spoken(found.words[0].start_frame)
+        self._tentative = tentative
+        self._shown_at = needed
+        order = self._grammar.understand(w.text for w in self._words) if final and self._grammar else None
+        return Caption(
+            model=self._name,
+            caption_id=self._last_id,
+            words=tuple(self._words),
+            tentative=tentative,
+            final=final,
+            start_sample=self._start_sample,
+            end_sample=needed,
+            latency_s=0.0,
+            command=order.command if order else None,
+            slots=order.slots if order else {},
+            sample_rate_hz=self._rate_hz,
+        )
+
+    def _is_credible(self, words: Sequence[Word]) -> bool:
+        confidences = [self._confidence(word) for word in words]
+        return bool(confidences) and sum(confidences) / len(confidences) >= _CREDIBLE
+
+    def _confidence(self, word: Word) -> float:
+        # Bounded, since the exponential of what is absurdly certain overflows.
+        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, self._scale * word.evidence + self._offset))))
