@@ -145,6 +145,11 @@ class Engine:
         if self._failure is not None:
             raise self._failure
 
+    @property
+    def live(self) -> bool:
+        """Whether the source goes by the clock, so that it cannot be replayed."""
+        return self._source.live
+
     def run_until_finished(self) -> list[Event]:
         """Hear the whole source in this thread and return its events; see `replay`."""
         return list(self.replay())

@@ -26,7 +26,7 @@ LAYERS = (
     ("backends", "profiles", "sources"),
     ("models",),
     ("tasks",),
-    ("engine", "framering", "listener", "outbox", "reader", "shedding", "worker"),
+    ("aio", "engine", "framering", "listener", "outbox", "reader", "shedding", "worker"),
     ("evaluation", "profiling", "sinks", "testing"),
     ("training",),
     ("cli", "__main__"),
