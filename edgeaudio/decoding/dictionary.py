@@ -1,0 +1,78 @@
+"""Pronouncing dictionaries as text, in CMUdict's form: a word and its phones on each line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeaudio.errors import InputError
+
+__all__ = ["Lexicon", "read_lexicon", "read_lines"]
+
+Lexicon = dict[str, list[str]]
+"""Word → pronunciations, the usual one first, each a string of phones with blanks between them."""
+
+MAX_BYTES = 2**30
+"""Of text, when unpacked."""
+MAX_LINE_CHARACTERS = 2**20
+
+
+def read_lexicon(path: Path) -> Lexicon:
+    """Read a dictionary, plain or ``.gz``.
+
+    Lines such as ``read R IY D`` and, for another pronunciation, ``read(2) R EH D1``; the marks of
+    stress behind vowels are taken off. Lines that begin with ``;;;`` or ``#``, and what follows `` #``,
+    are comments.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or a line is none; with ``file:line:column``.
+    """
+    lexicon: Lexicon = {}
+    for number, line in read_lines(path):
+        entry = re.sub(r"\s#.*", "", line).split()
+        if not entry or line.startswith((";;;", "#")):
+            continue
+        word, phones = re.sub(r"\(\d+\)$", "", entry[0].lower()), [phone.rstrip("012") for phone in entry[1:]]
+        if not phones or not all(phone.isalnum() for phone in phones):
+            wrong = next((phone for phone in entry[1:] if not phone.isalnum()), None)
+            column = line.index(wrong) + 1 if wrong else len(line) + 1
+            problem = f"{wrong!r} is no phone" if wrong else f"the word {entry[0]!r} has no phones"
+            raise InputError(f"{path}:{number}:{column}: {problem}", hint="A line is a word and its phones.")
+        said = lexicon.setdefault(word, [])
+        if (one := " ".join(phones)) not in said:
+            said.append(one)
+    if not lexicon:
+        raise InputError(f"{path}: the dictionary is empty")
+    return lexicon
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a UTF-8 text, plain or ``.gz``, without their ends and with numbers from 1.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is no text, or is larger than a gigabyte.
+    """
+    size = number = 0
+    try:
+        with path.open("rb") as packed, gzip.open(packed) if path.suffix == ".gz" else packed as raw:
+            file = io.TextIOWrapper(raw, encoding="utf-8-sig")
+            while line := file.readline(MAX_LINE_CHARACTERS + 1):
+                number += 1
+                size += len(line)
+                if len(line) > MAX_LINE_CHARACTERS:
+                    raise InputError(f"{path}:{number}: longer than {MAX_LINE_CHARACTERS} characters")
+                if size > MAX_BYTES:
+                    raise InputError(f"{path}: more than {MAX_BYTES} characters")
+                yield number, line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}:{number + 1}: not UTF-8 text ({error.reason})") from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
