@@ -28,7 +28,7 @@ __all__ = [
     "encode_event",
 ]
 
-GapCause: TypeAlias = Literal["device_overflow", "ring_full", "consumer_lag", "device_lost"]
+GapCause: TypeAlias = Literal["device_overflow", "ring_full", "consumer_lag", "device_lost", "paused"]
 
 
 class _Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ LAYERS = (
     ("models",),
     ("tasks",),
     ("aio", "engine", "framering", "listener", "outbox", "reader", "shedding", "worker"),
-    ("evaluation", "profiling", "sinks", "testing"),
+    ("evaluation", "profiling", "sinks", "testing", "web"),
     ("training",),
     ("cli", "__main__"),
 )
