@@ -5,27 +5,33 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 import click
 
 from edgeaudio.cli.background import StopSignals, Ticker
-from edgeaudio.cli.common import log_to, reader_has_gone, stdout_bytes
+from edgeaudio.cli.common import SupportsWrite, log_to, reader_has_gone
 from edgeaudio.cli.summary import Tally
 from edgeaudio.engine import Engine
 from edgeaudio.events import Event
-from edgeaudio.sinks import Sink
-from edgeaudio.sinks.clips import ClipSaver
+from edgeaudio.sinks import Reporting, Sink
 from edgeaudio.sinks.hook import CommandHook
-from edgeaudio.sinks.lines import JsonLines, PlainLines
-from edgeaudio.sinks.live import LiveLine
 from edgeaudio.types import SAMPLE_RATE_HZ
 
-__all__ = ["Session"]
+__all__ = ["Live", "Session", "is_terminal"]
 
 _DRAW_S = 0.1
 _LOOK_S = 1.0
 """How often a pipe without events is looked at."""
+
+
+@runtime_checkable
+class Live(Sink, SupportsWrite, Protocol):
+    """What draws on a terminal, where log records have to make way for it."""
+
+    def draw(self, level_dbfs: float, heard_s: float) -> None:
+        """Bring it up to date."""
 
 
 class Session:
@@ -39,10 +45,14 @@ class Session:
         The engine itself, or its replay.
     signals : StopSignals
         Entered already.
-    as_json : bool
-        Print JSON lines; otherwise plain lines, with a live line below them on a terminal.
-    hook, clips : optional
-        Further receivers of events, closed here.
+    output : Sink
+        Writes to standard output, or draws on a terminal if it is `Live`.
+    tally : Tally
+        Counts, for the summary.
+    hook : CommandHook, optional
+        Gets events too; closed here.
+    others : sequence of Sink
+        Further receivers of events, told before the others; closed here.
     """
 
     def __init__(
@@ -50,23 +60,22 @@ class Session:
         engine: Engine,
         events: Iterable[Event],
         signals: StopSignals,
+        output: Sink,
+        tally: Tally,
         *,
-        as_json: bool,
         hook: CommandHook | None = None,
-        clips: ClipSaver | None = None,
+        others: Sequence[Sink] = (),
     ) -> None:
         self._engine = engine
         self._events = events
         self._signals = signals
+        self._tally = tally
+        self._output = output
+        self._live = output if isinstance(output, Live) else None
         self._hook = hook
-        self._clips = clips
-        self._tally = Tally()
-        lines: Sink = JsonLines(stdout_bytes()) if as_json else PlainLines(stdout_bytes())
-        # Both must be the terminal: where a program reads the events, its own output is on the screen.
-        watched = not as_json and _is_terminal(sys.stdout) and _is_terminal(sys.stderr)
-        self._live = LiveLine(sys.stderr, lines) if watched else None
-        self._sinks: list[Sink] = [self._tally]
-        self._sinks += [sink for sink in (clips, hook, self._live or lines) if sink is not None]
+        self._others = others
+        # Standard output comes last: its reader may go, and all others have had the event then.
+        self._sinks: list[Sink] = [tally, *others, *([hook] if hook is not None else []), output]
         self._reader_gone = False
 
     def listen(self) -> None:
@@ -80,7 +89,8 @@ class Session:
         self._signals.watch(self._engine.stop)
         started = time.monotonic()
         ticker = Ticker(_DRAW_S if self._live else _LOOK_S, self._tick)
-        log_to(self._live)
+        # Elsewhere, log records do not stand in the way of what is drawn.
+        log_to(self._live if is_terminal(sys.stderr) else None)
         try:
             for event in self._events:
                 for sink in self._sinks:
@@ -91,9 +101,11 @@ class Session:
             wall_s = time.monotonic() - started
             self._engine.stop()
             ticker.close()
-            self._close()
-            if not self._reader_gone:
-                self._print_summary(wall_s)
+            try:
+                self._close()
+            finally:
+                if not self._reader_gone:
+                    self._print_summary(wall_s)
 
     def _tick(self) -> None:
         """Do what is due beside the events."""
@@ -106,19 +118,24 @@ class Session:
             self._engine.stop()
 
     def _close(self) -> None:
-        if self._clips is not None:
-            self._clips.close()
+        for sink in self._others:
+            sink.close()
         if self._hook is not None:
             # A person who presses Ctrl-C does not wait for a queue of commands.
             self._hook.close(discard=self._signals.received is not None)
-        if self._live is not None:
-            self._live.close()
-        log_to(None)
+        try:
+            if not self._reader_gone:
+                self._output.close()
+        except BrokenPipeError:
+            self._reader_gone = True
+        finally:
+            log_to(None)
 
     def _print_summary(self, wall_s: float) -> None:
-        summary = self._tally.summary(self._engine.stats(), wall_s, hook=self._hook, clips=self._clips)
-        click.echo(summary, err=True)
+        facts = [sink.fact() for sink in self._sinks if isinstance(sink, Reporting)]
+        click.echo(self._tally.summary(self._engine.stats(), wall_s, facts), err=True)
 
 
-def _is_terminal(stream: object) -> bool:
+def is_terminal(stream: object) -> bool:
+    """Say whether people see what is written there."""
     return bool(getattr(stream, "isatty", bool)())

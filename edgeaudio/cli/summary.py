@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable
 
-from edgeaudio.events import Clipping, Detection, DeviceLost, DigitalSilence, Event, Gap
-from edgeaudio.sinks.clips import ClipSaver
-from edgeaudio.sinks.hook import CommandHook
+from edgeaudio.events import Caption, Clipping, Detection, DeviceLost, DigitalSilence, Event, Gap
 from edgeaudio.sinks.lines import CAUSES
 from edgeaudio.stats import EngineStats
 from edgeaudio.types import SAMPLE_RATE_HZ
@@ -18,10 +17,20 @@ _LATENCIES_KEPT = 10_000
 
 
 class Tally:
-    """A sink that only counts."""
+    """A sink that only counts.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    captions : bool, optional
+        Tell of captions instead of detections.
+    """
+
+    def __init__(self, *, captions: bool = False) -> None:
+        self._tells_captions = captions
         self._names: Counter[str] = Counter()
+        self._captions = 0
+        self._words = 0
+        self._orders: Counter[str] = Counter()
         self._gaps: Counter[str] = Counter()
         self._lost_samples: Counter[str] = Counter()
         self._troubles: Counter[str] = Counter()
@@ -33,7 +42,9 @@ class Tally:
             self._names[event.name] += 1
             if event.latency_s:  # exactly 0 in a replay, which goes by no clock
                 self._latencies_s.append(event.latency_s)
-        elif isinstance(event, Gap):
+        elif isinstance(event, Caption):
+            self._count_caption(event)
+        elif isinstance(event, Gap) and event.cause != "paused":
             self._gaps[event.cause] += 1
             self._lost_samples[event.cause] += event.n_samples
         elif isinstance(event, DeviceLost):
@@ -46,14 +57,16 @@ class Tally:
     def close(self) -> None:
         """Nothing is under way."""
 
-    def summary(
-        self,
-        stats: EngineStats,
-        wall_s: float,
-        *,
-        hook: CommandHook | None = None,
-        clips: ClipSaver | None = None,
-    ) -> str:
+    def _count_caption(self, event: Caption) -> None:
+        if event.latency_s:
+            self._latencies_s.append(event.latency_s)
+        if event.final and event.words:
+            self._captions += 1
+            self._words += len(event.words)
+            if event.command is not None:
+                self._orders[event.command] += 1
+
+    def summary(self, stats: EngineStats, wall_s: float, further: Iterable[tuple[str, str]] = ()) -> str:
         """Say what was heard, found and lost, one fact a line.
 
         Parameters
@@ -62,13 +75,12 @@ class Tally:
             The engine's last counters.
         wall_s : float
             Seconds since listening began.
-        hook, clips : optional
-            What ran beside it, for their counts.
+        further : iterable of (str, str)
+            What sinks have to say, see `Reporting`.
         """
         heard_s = stats.processed_samples / SAMPLE_RATE_HZ
         facts = [("heard", f"{heard_s:.1f} s in {wall_s:.1f} s{_real_time_factor(stats.busy_s, heard_s)}")]
-        names = ", ".join(f"{name} {n}" for name, n in self._names.most_common())
-        facts.append(("detected", names or "nothing"))
+        facts += self._findings()
         if self._latencies_s:
             ordered = sorted(self._latencies_s)
             p50, p95 = (_quantile(ordered, q) for q in (0.5, 0.95))
@@ -76,13 +88,14 @@ class Tally:
         facts.append(("lost", self._losses(stats)))
         if self._troubles:
             facts.append(("trouble", ", ".join(f"{what} {n}" for what, n in self._troubles.items())))
-        if hook is not None:
-            failed = "".join(f", {n} {kind}" for kind, n in hook.failures.items())
-            facts.append(("command", f"{hook.runs} run{failed}"))
-        if clips is not None:
-            failed = f", {clips.failed} not" if clips.failed else ""
-            facts.append(("clips", f"{clips.saved} saved{failed}"))
+        facts += further
         return "\n".join(f"{name:<10}{fact}" for name, fact in facts)
+
+    def _findings(self) -> list[tuple[str, str]]:
+        if not self._tells_captions:
+            return [("detected", _counts(self._names) or "nothing")]
+        facts = [("captions", f"{self._captions}, {self._words} words" if self._captions else "none")]
+        return [*facts, ("orders", _counts(self._orders))] if self._orders else facts
 
     def _losses(self, stats: EngineStats) -> str:
         losses = []
@@ -96,6 +109,10 @@ class Tally:
                 f"{stats.nonfinite_samples} samples that were no sound (NaN, Inf or absurdly large)"
             )
         return "; ".join(losses) or "nothing"
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {n}" for name, n in counter.most_common())
 
 
 def _gaps(n: int) -> str:

@@ -18,15 +18,24 @@ from edgeaudio.cli.common import (
     quiet_libraries,
     seconds,
     size,
+    stdout_bytes,
+)
+from edgeaudio.cli.listening import (
+    HookOptions,
+    SourceOptions,
+    backend_option,
+    check_source,
+    hook_options,
+    open_hook,
+    open_source,
+    source_options,
 )
 from edgeaudio.cli.startup import load_numba
-from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.backends.base import Runtime
+    from edgeaudio.sinks import Sink
     from edgeaudio.sinks.clips import ClipSaver
-    from edgeaudio.sinks.hook import CommandHook
-    from edgeaudio.sources.base import Source
     from edgeaudio.tasks.spotter import Spotter
 
 __all__ = ["wake"]
@@ -35,18 +44,11 @@ _DEFAULT_MODEL = "wake-computer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options:
-    source: str | None
+class _Options(SourceOptions, HookOptions):
     models: tuple[str, ...]
     threshold: float | None
     backend: Runtime | None
     as_json: bool
-    fast: bool
-    device: str | None
-    channel: int | None
-    give_up_s: float | None
-    command: str | None
-    command_timeout_s: float
     clips_dir: Path | None
     pre_roll_s: float
     post_roll_s: float
@@ -54,7 +56,7 @@ class _Options:
 
 
 @click.command()
-@click.argument("source", required=False)
+@source_options
 @click.option(
     "--model",
     "models",
@@ -68,39 +70,9 @@ class _Options:
     metavar="NUMBER",
     help="Score at which a word counts, instead of the model's own.",
 )
-@click.option(
-    "--backend", type=click.Choice(["onnx", "litert"]), help="Runtime  [default: litert, else onnx]"
-)
+@backend_option
 @json_option("Print one JSON object an event.")
-@click.option("--fast", is_flag=True, help="Read a file as fast as possible instead of in real time.")
-@click.option("--device", metavar="INDEX|NAME", help="Microphone: its index or part of its name.")
-@click.option(
-    "--channel",
-    type=click.IntRange(min=0),
-    help="Listen to this channel only, from 0.  [default: mean of all]",
-)
-@click.option(
-    "--give-up",
-    "give_up_s",
-    metavar="SECONDS",
-    type=seconds(0, 1e9),
-    help="End when the microphone has been gone for so many seconds.  [default: never]",
-)
-@click.option(
-    "--exec",
-    "command",
-    metavar="COMMAND",
-    help="Run this for each detection, with the event as JSON on its input.",
-)
-@click.option(
-    "--exec-timeout",
-    "command_timeout_s",
-    metavar="SECONDS",
-    type=seconds(0.1, 3600),
-    default=10.0,
-    show_default=True,
-    help="Kill the command after so many seconds.",
-)
+@hook_options("detection")
 @click.option(
     "--save-clips",
     "clips_dir",
@@ -147,20 +119,23 @@ def wake(**options: Any) -> None:
 
 
 def _run(options: _Options) -> None:
-    _check(options)
+    from edgeaudio.sinks.hook import is_detection
+
+    check_source(options, "wake")
     signals = StopSignals()
     with signals.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
         # What is cheap to get wrong is checked before what is slow to load.
-        hook = _open_hook(options)
+        hook = open_hook(options, is_detection, wait=options.fast)
         if hook is not None:
             stack.callback(hook.close, discard=True)
             signals.on_second = hook.kill
         clips = _open_clips(options)
         load_numba()
-        source = _open_source(options)
+        source = open_source(options)
         tasks = [_load(folder, options) for folder in _model_folders(options)]
 
         from edgeaudio.cli.session import Session
+        from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
         engine = Engine(source, *tasks, history=clips.history if clips else None)
@@ -170,49 +145,23 @@ def _run(options: _Options) -> None:
             if source.live
             else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
         )
-        Session(engine, events, signals, as_json=options.as_json, hook=hook, clips=clips).listen()
+        others = [clips] if clips else []
+        Session(
+            engine, events, signals, _output(as_json=options.as_json), Tally(), hook=hook, others=others
+        ).listen()
 
 
-def _check(options: _Options) -> None:
-    """Refuse options that contradict each other."""
-    if options.source == "":
-        raise UsageError("SOURCE is empty", hint="Give a file or -, or nothing at all for the microphone.")
-    if options.source is not None and options.device is not None:
-        raise UsageError("both a source and --device were given", hint="Give one of them.")
-    if options.source is not None and options.give_up_s is not None:
-        raise UsageError("--give-up is for microphones", hint="Leave it out.")
-    if options.fast and options.source in (None, "-"):
-        raise UsageError("--fast needs a file; live audio comes at its own pace", hint="Leave it out.")
-    if options.source == "-":
-        if options.channel is not None:
-            raise UsageError("raw audio on standard input has one channel", hint="Leave --channel out.")
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError(
-                "standard input is no audio",
-                hint="For example: arecord -t raw -r 16000 -f S16_LE -c 1 | edgeaudio wake -",
-            )
+def _output(*, as_json: bool) -> Sink:
+    from edgeaudio.cli.session import is_terminal
+    from edgeaudio.sinks.lines import JsonLines, PlainLines
 
+    lines: Sink = JsonLines(stdout_bytes()) if as_json else PlainLines(stdout_bytes())
+    # Both must be the terminal: where a program reads the events, its own output is on the screen.
+    if as_json or not (is_terminal(sys.stdout) and is_terminal(sys.stderr)):
+        return lines
+    from edgeaudio.sinks.live import LiveLine
 
-def _open_hook(options: _Options) -> CommandHook | None:
-    if options.command is None:
-        return None
-    from edgeaudio.sinks.hook import CommandHook, parse_command
-
-    return CommandHook(parse_command(options.command), timeout_s=options.command_timeout_s, wait=options.fast)
-
-
-def _open_source(options: _Options) -> Source:
-    if options.source is None:
-        from edgeaudio.sources.microphone import Microphone
-
-        return Microphone(options.device, channel=options.channel, give_up_s=options.give_up_s)
-    if options.source == "-":
-        from edgeaudio.sources.stdin import StdinSource
-
-        return StdinSource(sys.stdin.buffer)
-    from edgeaudio.sources.file import FileSource
-
-    return FileSource(options.source, paced=not options.fast, channel=options.channel)
+    return LiveLine(sys.stderr, lines)
 
 
 def _open_clips(options: _Options) -> ClipSaver | None:

@@ -8,11 +8,11 @@ detection or caption), `clips` (WAV files of what was heard).
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edgeaudio.events import Event
 
-__all__ = ["Sink"]
+__all__ = ["Reporting", "Sink"]
 
 
 class Sink(Protocol):
@@ -23,3 +23,11 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish what is under way; idempotent."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A sink that has a line in the summary at the end."""
+
+    def fact(self) -> tuple[str, str]:
+        """Return what it is about, in one word, and what there is to say."""

@@ -111,6 +111,11 @@ class ClipSaver:
         self._queue.put(None)
         self._worker.join()
 
+    def fact(self) -> tuple[str, str]:
+        """Say for the summary how many there are."""
+        failed = f", {self.failed} not" if self.failed else ""
+        return "clips", f"{self.saved} saved{failed}"
+
     def _collect(self, heard_samples: int | None) -> None:
         """Take the clips that end within `heard_samples`, or all, out of the history."""
         if not self._pending:

@@ -1,4 +1,4 @@
-"""Run a command for each detection, beside the engine and never in its way.
+"""Run a command for each thing heard, beside the engine and never in its way.
 
 The command is an argument list fixed at start; what was heard reaches it only as JSON on its
 standard input, never through a shell.
@@ -16,15 +16,26 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 from edgeaudio.errors import UsageError
-from edgeaudio.events import Detection, Event, encode_event
+from edgeaudio.events import Caption, Detection, Event, encode_event
 
-__all__ = ["CommandHook", "parse_command"]
+__all__ = ["CommandHook", "is_detection", "is_final_caption", "parse_command"]
 
 _LOG = logging.getLogger(__name__)
 _DYING_S = 1.0
 """A killed process is gone at once; one that may not be killed must not hold up those after it."""
+
+
+def is_detection(event: Event) -> bool:
+    """Say whether a word was spotted."""
+    return isinstance(event, Detection)
+
+
+def is_final_caption(event: Event) -> bool:
+    """Say whether something was said and is written down for good."""
+    return isinstance(event, Caption) and event.final and bool(event.words)
 
 
 def parse_command(text: str) -> list[str]:
@@ -66,20 +77,29 @@ class CommandHook:
     ----------
     argv : list of str
         Program and arguments, see `parse_command`.
+    wanted : callable, optional
+        Which events it is run for; by default detections.
     timeout_s : float, optional
         Longest time one run may take.
     queue_size : int, optional
-        Detections that may wait; further ones are counted as ``"dropped"``.
+        Events that may wait; further ones are counted as ``"dropped"``.
     wait : bool, optional
         Wait for room in the queue instead: for files, where nothing is lost by waiting.
     """
 
     def __init__(
-        self, argv: list[str], *, timeout_s: float = 10.0, queue_size: int = 16, wait: bool = False
+        self,
+        argv: list[str],
+        wanted: Callable[[Event], bool] = is_detection,
+        *,
+        timeout_s: float = 10.0,
+        queue_size: int = 16,
+        wait: bool = False,
     ) -> None:
         self.runs = 0
         self.failures: dict[str, int] = {}
         self._argv = argv
+        self._wanted = wanted
         self._timeout_s = timeout_s
         self._wait = wait
         self._queue: queue.Queue[bytes | None] = queue.Queue(queue_size)
@@ -90,13 +110,13 @@ class CommandHook:
         self._worker.start()
 
     def emit(self, event: Event) -> None:
-        """Queue a run for a detection; other events are not for the command."""
-        if not isinstance(event, Detection):
+        """Queue a run for an event that is wanted; others are not for the command."""
+        if not self._wanted(event):
             return
         try:
             self._queue.put(encode_event(event) + b"\n", block=self._wait)
         except queue.Full:
-            self._fail("dropped", f"more than {self._queue.maxsize} detections wait for {self._argv[0]}")
+            self._fail("dropped", f"more than {self._queue.maxsize} events wait for {self._argv[0]}")
 
     def close(self, *, discard: bool = False) -> None:
         """Wait until the runs under way (unless `discard`: only the present one) have ended."""
@@ -106,6 +126,11 @@ class CommandHook:
         self._discard = discard
         self._queue.put(None)
         self._worker.join()
+
+    def fact(self) -> tuple[str, str]:
+        """Say for the summary how often it ran."""
+        failed = "".join(f", {n} {kind}" for kind, n in self.failures.items())
+        return "command", f"{self.runs} run{failed}"
 
     def kill(self) -> None:
         """Kill the present run with its children; takes no lock, for a signal handler."""

@@ -62,6 +62,8 @@ def printable(text: str) -> str:
 
 
 def _describe_trouble(event: Gap | DeviceLost | DeviceRestored | DigitalSilence | Clipping) -> str:
+    if isinstance(event, Gap) and event.cause == "paused":
+        return f"not listening for {event.n_samples / event.sample_rate_hz:.1f} s"
     if isinstance(event, Gap):
         lost = f"{event.n_samples / event.sample_rate_hz:.2f} s" if event.n_samples else "some audio"
         return f"lost {lost}: {CAUSES[event.cause]}"

@@ -47,7 +47,7 @@ class Status:
         now = self._clock()
         if isinstance(event, Detection):
             self._last = (event, now)
-        elif isinstance(event, Gap):
+        elif isinstance(event, Gap) and event.cause != "paused":
             self._lost_s += event.n_samples / event.sample_rate_hz
             self._warning = (f"lost audio, {self._lost_s:.1f} s in all", now)
         elif isinstance(event, Clipping):

@@ -211,6 +211,11 @@ class TranscriptFile:
         os.close(self._fd)
         self._fd = None
 
+    def fact(self) -> tuple[str, str]:
+        """Say for the summary how many records are in the file."""
+        missing = f", {self.unwritten} not" if self.unwritten else ""
+        return "file", f"{self.written} written to {self._path}{missing}"
+
     def _put(self, record: bytes) -> None:
         if record:
             self._waiting.append(record)

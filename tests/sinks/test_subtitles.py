@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -57,11 +58,10 @@ def test_long_text_is_broken_into_cues_of_two_even_lines() -> None:
 
 
 def test_a_full_cue_ends_at_a_pause_rather_than_behind_its_last_word() -> None:
-    before = "and then they all went home because it was late and dark".split()
-    behind = "but not my aunt who had come by bus".split()
-    words = spoken(" ".join(before), word_s=0.2)
-    words += spoken(" ".join(behind), start_s=words[-1][2] + 0.4, word_s=0.2)
-    assert text_of(cues_of(caption(*words, final=True))[:1]) == " ".join(before)
+    before = "and then they all went home because it was late and dark"
+    words = spoken(before, word_s=0.2)
+    words += spoken("but not my aunt who had come by bus", start_s=words[-1][2] + 0.4, word_s=0.2)
+    assert text_of(cues_of(caption(*words, final=True))[:1]) == before
 
 
 def test_a_cue_comes_when_nothing_can_be_added_to_it() -> None:
@@ -123,7 +123,7 @@ def test_whatever_is_said_stays_readable(parts: list[tuple[int, float, float, bo
         assert 1 <= len(cue.lines) <= 2
         assert all(0 < len(line) <= 42 for line in cue.lines)
         assert 1000 <= cue.end_ms - cue.start_ms <= 7000
-    for before, behind in zip(cues, cues[1:], strict=False):
+    for before, behind in itertools.pairwise(cues):
         assert before.end_ms <= behind.start_ms
 
 

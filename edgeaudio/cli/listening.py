@@ -1,0 +1,148 @@
+"""What commands that listen share: where the audio comes from, and a program that is told what was heard."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edgeaudio.cli.common import seconds
+from edgeaudio.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeaudio.events import Event
+    from edgeaudio.sinks.hook import CommandHook
+    from edgeaudio.sources.base import Source
+
+__all__ = [
+    "HookOptions",
+    "SourceOptions",
+    "backend_option",
+    "check_source",
+    "hook_options",
+    "open_hook",
+    "open_source",
+    "source_options",
+]
+
+_COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
+
+backend_option = click.option(
+    "--backend", type=click.Choice(["onnx", "litert"]), help="Runtime  [default: litert, else onnx]"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """What `source_options` yields."""
+
+    source: str | None
+    fast: bool
+    device: str | None
+    channel: int | None
+    give_up_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookOptions:
+    """What `hook_options` yields."""
+
+    command: str | None
+    command_timeout_s: float
+
+
+def source_options(command: _COMMAND) -> _COMMAND:
+    """Add SOURCE and the options of `SourceOptions`."""
+    for decorate in reversed(
+        (
+            click.argument("source", required=False),
+            click.option(
+                "--fast", is_flag=True, help="Read a file as fast as possible instead of in real time."
+            ),
+            click.option("--device", metavar="INDEX|NAME", help="Microphone: its index or part of its name."),
+            click.option(
+                "--channel",
+                type=click.IntRange(min=0),
+                help="Listen to this channel only, from 0.  [default: mean of all]",
+            ),
+            click.option(
+                "--give-up",
+                "give_up_s",
+                metavar="SECONDS",
+                type=seconds(0, 1e9),
+                help="End when the microphone has been gone for so many seconds.  [default: never]",
+            ),
+        )
+    ):
+        command = decorate(command)
+    return command
+
+
+def hook_options(what: str) -> Callable[[_COMMAND], _COMMAND]:
+    """Add the options of `HookOptions`; `what` is the command told of."""
+
+    def add(command: _COMMAND) -> _COMMAND:
+        command = click.option(
+            "--exec-timeout",
+            "command_timeout_s",
+            metavar="SECONDS",
+            type=seconds(0.1, 3600),
+            default=10.0,
+            show_default=True,
+            help="Kill the command after so many seconds.",
+        )(command)
+        return click.option(
+            "--exec",
+            "command",
+            metavar="COMMAND",
+            help=f"Run this for each {what}, with the event as JSON on its input.",
+        )(command)
+
+    return add
+
+
+def check_source(options: SourceOptions, command: str) -> None:
+    """Refuse options that contradict each other; `command` is what the user has called."""
+    if options.source == "":
+        raise UsageError("SOURCE is empty", hint="Give a file or -, or nothing at all for the microphone.")
+    if options.source is not None and options.device is not None:
+        raise UsageError("both a source and --device were given", hint="Give one of them.")
+    if options.source is not None and options.give_up_s is not None:
+        raise UsageError("--give-up is for microphones", hint="Leave it out.")
+    if options.fast and options.source in (None, "-"):
+        raise UsageError("--fast needs a file; live audio comes at its own pace", hint="Leave it out.")
+    if options.source == "-":
+        if options.channel is not None:
+            raise UsageError("raw audio on standard input has one channel", hint="Leave --channel out.")
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError(
+                "standard input is no audio",
+                hint=f"For example: arecord -t raw -r 16000 -f S16_LE -c 1 | edgeaudio {command} -",
+            )
+
+
+def open_source(options: SourceOptions) -> Source:
+    """Return the source that was asked for, not started yet."""
+    if options.source is None:
+        from edgeaudio.sources.microphone import Microphone
+
+        return Microphone(options.device, channel=options.channel, give_up_s=options.give_up_s)
+    if options.source == "-":
+        from edgeaudio.sources.stdin import StdinSource
+
+        return StdinSource(sys.stdin.buffer)
+    from edgeaudio.sources.file import FileSource
+
+    return FileSource(options.source, paced=not options.fast, channel=options.channel)
+
+
+def open_hook(options: HookOptions, wanted: Callable[[Event], bool], *, wait: bool) -> CommandHook | None:
+    """Return the program to run for each event that is `wanted`, or None if there is none."""
+    if options.command is None:
+        return None
+    from edgeaudio.sinks.hook import CommandHook, parse_command
+
+    return CommandHook(parse_command(options.command), wanted, timeout_s=options.command_timeout_s, wait=wait)
