@@ -112,7 +112,7 @@ class FrameRing:
 
     def close(self) -> None:
         """Say how much was lost at the very end; nothing is written afterwards."""
-        self._publish()
+        self._publish(_MAX_BREAKS + 1)
 
     @property
     def waiting(self) -> int:
@@ -160,10 +160,10 @@ class FrameRing:
         self._pending = pending._replace(lost_samples=total, at_sample=at_sample)
         self._next_sample = at_sample
 
-    def _publish(self) -> bool:
+    def _publish(self, most: int = _MAX_BREAKS) -> bool:
         """Tell the reader of the pending break; False while too many are untold."""
         if self._pending is not None:
-            if len(self._breaks) >= _MAX_BREAKS:
+            if len(self._breaks) >= most:
                 return False
             self._breaks.append((self._written, self._pending))
             self._pending = None

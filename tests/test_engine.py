@@ -20,101 +20,17 @@ import edgeaudio
 from edgeaudio import ArraySource, Engine, FileSource, Spotter
 from edgeaudio.backends import RUNTIMES
 from edgeaudio.errors import DeviceError, UsageError
-from edgeaudio.events import Detection, DeviceLost, DeviceRestored, DigitalSilence, Gap, encode_event
+from edgeaudio.events import DeviceLost, DeviceRestored, DigitalSilence, Gap, encode_event
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.history import History
 from edgeaudio.listener import Listener
 from edgeaudio.models.catalogue import list_models
 from edgeaudio.profiles import Profile
-from edgeaudio.ring import RingBuffer
-from edgeaudio.stats import CaptureStats
 from edgeaudio.testing import chunkings, scripted_spotter
+from tests.staged import RATE, Recorder, StagedSource, live, names, noise
 
-RATE = 16_000
 DEMO = Path(edgeaudio.__file__).parent / "assets" / "demo.flac"
 WORDS = [(0.5, "go"), (1.2, "stop"), (2.9, "go")]
-
-
-def noise(seconds, seed=0):
-    return np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
-
-
-def names(events):
-    return [event.name for event in events if isinstance(event, Detection)]
-
-
-class StagedSource:
-    """A live source whose story is told step by step: each `wait` that finds too little plays one scene.
-
-    A scene is a block of samples, an event, a callable that gets the source, or an error to raise.
-    """
-
-    name = "staged"
-    live = True
-
-    def __init__(self, *scenes, capacity=8 * RATE):
-        self.ring = RingBuffer(capacity)
-        self.scenes = list(scenes)
-        self.finished = False
-        self.started = self.stopped = 0
-        self.notices = []
-
-    def start(self):
-        self.started += 1
-
-    def stop(self):
-        self.stopped += 1
-
-    def wait(self, n_samples, timeout_s):
-        if self.ring.available < n_samples and self.scenes:
-            scene = self.scenes.pop(0)
-            if isinstance(scene, np.ndarray):
-                assert self.ring.write(scene) == len(scene)
-            elif isinstance(scene, Exception):
-                raise scene
-            elif callable(scene):
-                scene(self)
-            else:
-                self.notices.append(scene)
-        self.finished = not self.scenes
-        return self.ring.available
-
-    def captured_at(self, sample):
-        return time.monotonic() - 0.125
-
-    def take_notices(self):
-        notices, self.notices = self.notices, []
-        return notices
-
-    def stats(self):
-        return CaptureStats(written_samples=self.ring.written, dropped_samples=self.ring.dropped)
-
-
-def live(source, *tasks, **options):
-    with Engine(source, *tasks, **options) as engine:
-        events = list(engine)
-    return events, engine.stats()
-
-
-class Recorder:
-    """A task that keeps a copy of all it is given."""
-
-    def __init__(self, spec=None):
-        self.name = "recorder"
-        self.spec = spec or FrontendSpec()
-        self.reset()
-        self.resets = []
-
-    def process(self, frames):
-        self.blocks.append(frames.copy())
-        return []
-
-    def flush(self):
-        return []
-
-    def reset(self, at_sample=0):
-        self.blocks = []
-        self.resets = [*getattr(self, "resets", []), at_sample]
 
 
 def test_a_file_is_heard_to_its_end():
