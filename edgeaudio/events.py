@@ -146,8 +146,8 @@ Event: TypeAlias = Union[Detection, Caption, Gap, DeviceLost, DeviceRestored, Di
 def encode_event(event: Event) -> bytes:
     """Encode one event as one line of JSON, without the newline.
 
-    Every ``*_sample`` field gains a sibling in seconds (``start_sample`` → ``start_s``), so that
-    ``jq`` users need no arithmetic. Floats are rounded to what they can mean.
+    Every ``*_sample`` field gains a sibling in seconds (``start_sample`` → ``start_s``) and a caption its
+    ``text``, so that ``jq`` users need no arithmetic. Floats are rounded to what they can mean.
 
     Examples
     --------
@@ -155,9 +155,18 @@ def encode_event(event: Event) -> bytes:
     b'{"type":"gap","sample_rate_hz":16000,"start_sample":16000,"n_samples":160,"cause":"ring_full","start_s":1.0}'
     """
     record: dict[str, Any] = msgspec.to_builtins(event)
+    _complete(record, event.sample_rate_hz)
+    if isinstance(event, Caption):
+        record["text"] = event.text
+        for word in record["words"]:
+            _complete(word, event.sample_rate_hz)
+    return msgspec.json.encode(record)
+
+
+def _complete(record: dict[str, Any], rate_hz: int) -> None:
+    """Round floats and add seconds, in place."""
     for key, value in list(record.items()):
         if isinstance(value, float):
             record[key] = round(value, 4) if math.isfinite(value) else None
         if key.endswith("_sample"):
-            record[f"{key.removesuffix('_sample')}_s"] = round(value / event.sample_rate_hz, 4)
-    return msgspec.json.encode(record)
+            record[f"{key.removesuffix('_sample')}_s"] = round(value / rate_hz, 4)

@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "wake": "Listen for wake words and spoken commands.",
+    "caption": "Write down what is said, live.",
     "devices": "List the microphones.",
     "models": "List, show and verify models.",
     "doctor": "Say what is installed, what is missing, and how to mend it.",

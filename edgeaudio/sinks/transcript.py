@@ -17,7 +17,7 @@ from typing import BinaryIO, Literal, Protocol
 
 from edgeaudio.errors import OutputError
 from edgeaudio.events import Caption, Event, encode_event
-from edgeaudio.sinks.lines import printable, write_record
+from edgeaudio.sinks.lines import describe, printable, write_record
 from edgeaudio.sinks.subtitles import Cue, CueMaker, end_of_last_cue, srt_cue, vtt_cue
 
 __all__ = ["FORMATS", "TranscriptFile", "TranscriptFormat", "TranscriptStream", "format_of"]
@@ -115,6 +115,8 @@ def _writer(form: TranscriptFormat, tail: str = "") -> _Writer:
 class TranscriptStream:
     """Writes each record to a stream and flushes it.
 
+    Where the format has no place for news of losses and devices, these are logged.
+
     Parameters
     ----------
     stream : BinaryIO
@@ -126,10 +128,13 @@ class TranscriptStream:
     def __init__(self, stream: BinaryIO, form: TranscriptFormat) -> None:
         self._stream = stream
         self._writer = _writer(form)
+        self._tells_all = form == "json"
         self._begun = False
 
     def emit(self, event: Event) -> None:
         """Write what the event completes; raises as `JsonLines.emit` does."""
+        if not (self._tells_all or isinstance(event, Caption)):
+            _LOG.warning("%s", describe(event))
         self._begin()
         self._put(self._writer.write(event))
 

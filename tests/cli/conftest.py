@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from edgeaudio.cli import common, wake
+from edgeaudio.cli import caption, common, wake
 from edgeaudio.cli.main import main
 from edgeaudio.sinks.clips import write_wav
 from edgeaudio.types import SAMPLE_RATE_HZ
-from tests.cli.scripted import load
+from tests.cli.scripted import load, load_recognizer
 
 
 class Outcome(NamedTuple):
@@ -43,8 +43,9 @@ def run(capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listen with a model that hears "computer" at 0.5 s, 1.5 s, …"""
+    """Listen with models that follow a script, see `tests.cli.scripted`."""
     monkeypatch.setattr(wake, "_load", load)
+    monkeypatch.setattr(caption, "_load", load_recognizer)
 
 
 def record(path: Path, length_s: float) -> Path:

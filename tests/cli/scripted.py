@@ -1,6 +1,7 @@
 """``python -m tests.cli.scripted wake …``: the real command, with a model that follows a script.
 
-It hears "computer" at 0.5 s, and every second from there on.
+`wake` hears "computer" at 0.5 s, and every second from there on; `caption` hears "one two three" from
+0.4 s on, and again every three seconds.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeaudio.cli import wake
+from edgeaudio.cli import caption, wake
 from edgeaudio.cli.main import main
 
 if TYPE_CHECKING:
+    from edgeaudio.tasks.recognizer import Recognizer
     from edgeaudio.tasks.spotter import Spotter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +31,18 @@ def load(_name: str, _options: object) -> Spotter:
     from edgeaudio.testing import scripted_spotter
 
     return scripted_spotter([(0.5 + second, "computer") for second in range(100)])
+
+
+def load_recognizer(options: caption._Options) -> Recognizer:
+    """Stand in for the loading of a recogniser."""
+    from edgeaudio.testing import scripted_recognizer
+
+    words = [
+        (second + start, second + start + 0.4, text)
+        for second in range(0, 120, 3)
+        for start, text in ((0.4, "one"), (0.8, "two"), (1.2, "three"))
+    ]
+    return scripted_recognizer(words, endpoint=caption._endpoint(options))
 
 
 @contextmanager
@@ -55,4 +69,5 @@ def read_until(process: subprocess.Popen[bytes], text: bytes) -> None:
 
 if __name__ == "__main__":
     wake._load = load
+    caption._load = load_recognizer
     sys.exit(main())

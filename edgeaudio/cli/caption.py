@@ -1,0 +1,246 @@
+"""``edgeaudio caption``: write down what is said, as it is said."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from edgeaudio.cli.background import StopSignals
+from edgeaudio.cli.common import json_option, log_level_option, quiet_libraries, seconds, stdout_bytes
+from edgeaudio.cli.listening import (
+    HookOptions,
+    SourceOptions,
+    backend_option,
+    check_source,
+    hook_options,
+    open_hook,
+    open_source,
+    source_options,
+)
+from edgeaudio.cli.startup import load_numba
+from edgeaudio.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from edgeaudio.backends.base import Runtime
+    from edgeaudio.sinks import Sink
+    from edgeaudio.sinks.transcript import TranscriptFile
+    from edgeaudio.tasks.endpoint import Endpoint
+    from edgeaudio.tasks.recognizer import Recognizer
+
+__all__ = ["caption"]
+
+_DEFAULT_MODEL = "captions-en-small"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options(SourceOptions, HookOptions):
+    form: Literal["live", "text", "json", "srt", "vtt"] | None
+    as_json: bool
+    output: Path | None
+    model: str
+    language: str | None
+    grammar: Path | None
+    hotwords: tuple[str, ...]
+    decoder: Literal["auto", "greedy", "prefix", "lexicon"]
+    end_silence_s: float | None
+    end_complete_s: float | None
+    max_length_s: float | None
+    backend: Runtime | None
+
+
+@click.command()
+@source_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["live", "text", "json", "srt", "vtt"]),
+    help="What is printed.  [default: live on a terminal, else text]",
+)
+@json_option("The same as --format json.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Append to this file too; its name tells the format (.txt .json .srt .vtt), else --format.",
+)
+@click.option(
+    "--model", metavar="NAME|PATH", default=_DEFAULT_MODEL, show_default=True, help="Model to listen with."
+)
+@click.option(
+    "--lm",
+    "language",
+    metavar="NAME|PATH",
+    help="Lexicon and language model, instead of the model's own.",
+)
+@click.option(
+    "--grammar",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Understand only the orders in this file.",
+)
+@click.option(
+    "--hotword",
+    "hotwords",
+    multiple=True,
+    metavar="TEXT[:BOOST]",
+    help="Words that are likely to be said, such as a name; repeatable.",
+)
+@click.option(
+    "--decoder",
+    type=click.Choice(["auto", "greedy", "prefix", "lexicon"]),
+    default="auto",
+    show_default=True,
+    help="How words are found.",
+)
+@click.option(
+    "--end-silence",
+    "end_silence_s",
+    metavar="SECONDS",
+    type=seconds(0.1, 30),
+    help="Silence that ends a caption.  [default: 0.8]",
+)
+@click.option(
+    "--end-complete",
+    "end_complete_s",
+    metavar="SECONDS",
+    type=seconds(0.1, 30),
+    help="Silence that ends one that is a whole order of the --grammar.  [default: 0.4]",
+)
+@click.option(
+    "--max-length",
+    "max_length_s",
+    metavar="SECONDS",
+    type=seconds(2, 120),
+    help="Longest caption; what follows is the next one.  [default: 20]",
+)
+@backend_option
+@hook_options("final caption")
+@log_level_option
+def caption(**options: Any) -> None:
+    """Write down what is said, live.
+
+    SOURCE is a file (WAV, FLAC, Ogg, MP3), or - for raw 16 kHz mono s16le on standard input; without
+    it the microphone is used. Captions go to standard output, everything else to standard error.
+    Ctrl-C or SIGTERM ends it with a summary.
+    """
+    if options["as_json"] and options["form"] is None:
+        options["form"] = "json"
+    _run(_Options(**options))
+
+
+def _run(options: _Options) -> None:
+    from edgeaudio.sinks.hook import is_final_caption
+
+    _check(options)
+    signals = StopSignals()
+    with signals.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
+        # What is cheap to get wrong is checked before what is slow to load.
+        hook = open_hook(options, is_final_caption, wait=options.fast)
+        if hook is not None:
+            stack.callback(hook.close, discard=True)
+            signals.on_second = hook.kill
+        file = _open_file(options)
+        if file is not None:
+            stack.callback(file.close)
+        load_numba()
+        source = open_source(options)
+        recognizer = _load(options)
+
+        from edgeaudio.cli.session import Session
+        from edgeaudio.cli.summary import Tally
+        from edgeaudio.engine import Engine
+
+        engine = Engine(source, recognizer)
+        events = (
+            stack.enter_context(engine)
+            if source.live
+            else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
+        )
+        others: list[Sink] = [file] if file is not None else []
+        output, tally = _output(options), Tally(captions=True)
+        Session(engine, events, signals, output, tally, hook=hook, others=others).listen()
+        if file is not None and file.unwritten:
+            raise OutputError(
+                f"{options.output}: {file.unwritten} captions could not be written",
+                hint="Make room on the disk.",
+            )
+
+
+def _check(options: _Options) -> None:
+    """Refuse options that contradict each other."""
+    check_source(options, "caption")
+    if options.as_json and options.form not in (None, "json"):
+        raise UsageError(f"both --json and --format {options.form} were given", hint="Give one of them.")
+    if options.grammar is not None and options.language is not None:
+        raise UsageError("--grammar brings its own language; --lm has no use", hint="Leave one of them out.")
+    if options.end_complete_s is not None and options.grammar is None:
+        raise UsageError("--end-complete is for orders of a --grammar", hint="Leave it out.")
+    if options.output is not None and options.source is not None and _is_same(options.output, options.source):
+        raise UsageError(f"{options.output} is what is listened to", hint="Name another --output.")
+
+
+def _is_same(path: Path, source: str) -> bool:
+    try:
+        return os.path.samefile(path, source)  # noqa: PTH121 - a source may be no path at all
+    except (OSError, ValueError):
+        return False
+
+
+def _open_file(options: _Options) -> TranscriptFile | None:
+    if options.output is None:
+        return None
+    from edgeaudio.sinks.transcript import TranscriptFile, format_of
+
+    form = options.form
+    if form is None or form == "live":
+        form = "text"
+    return TranscriptFile(options.output, format_of(options.output) or form)
+
+
+def _load(options: _Options) -> Recognizer:
+    from edgeaudio.tasks.recognizer import Recognizer
+
+    return Recognizer.load(
+        options.model,
+        language=options.language,
+        grammar=options.grammar,
+        hotwords=options.hotwords,
+        backend=options.backend,
+        endpoint=_endpoint(options),
+        decoder=options.decoder,
+    )
+
+
+def _endpoint(options: _Options) -> Endpoint:
+    from edgeaudio.tasks.endpoint import Endpoint
+
+    rules = Endpoint()
+    silence_s = options.end_silence_s or rules.silence_s
+    return Endpoint(
+        silence_s=silence_s,
+        pause_s=min(rules.pause_s, silence_s),
+        complete_s=options.end_complete_s or min(rules.complete_s, silence_s),
+        max_s=options.max_length_s or rules.max_s,
+    )
+
+
+def _output(options: _Options) -> Sink:
+    from edgeaudio.cli.session import is_terminal
+
+    form = options.form
+    if form is None:
+        watched = is_terminal(sys.stdout) and os.environ.get("TERM") != "dumb"
+        form = "live" if watched else "text"
+    if form == "live" and sys.stdout is not None:
+        from edgeaudio.sinks.captions import LiveCaptions
+
+        return LiveCaptions(sys.stdout)
+    from edgeaudio.sinks.transcript import TranscriptStream
+
+    return TranscriptStream(stdout_bytes(), "text" if form == "live" else form)
