@@ -23,6 +23,7 @@ MODULES = sorted(
 LAYERS = (
     ("errors", "events", "stats", "types"),
     ("compiled", "config", "dsp", "frontend", "history", "level", "ring"),
+    ("decoding",),
     ("backends", "profiles", "sources"),
     ("models",),
     ("tasks",),

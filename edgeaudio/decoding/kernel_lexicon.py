@@ -1,0 +1,492 @@
+"""The compiled lexicon search: tokens pass through the tree of words, an n-gram weighs what they spell.
+
+A hypothesis is a place: a state of the language model, a state of the hotwords, and a node of the
+:class:`~edgeaudio.decoding.trie.Trie`. It holds two probabilities, that its last frame was blank and that
+it was its last token, as CTC's prefix search does, so that all alignments of a spelling are one
+hypothesis. Nodes from ``n_nodes`` on are places between words: node ``n_nodes + c`` behind a word whose
+last token was c (the same token again then needs a blank between), and ``n_nodes + n_tokens`` the very
+beginning.
+
+Probabilities are plain ones, scaled so that the best hypothesis has 1: within a beam they never come near
+the limits of float64, and neither logarithm nor exponential is needed but for each token of a frame and
+each word that ends. Those who arrive at the same place are merged: their probabilities are added (or the
+larger is taken), and the more probable one's past is kept.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from edgeaudio.compiled import cached_njit, source_digest
+from edgeaudio.decoding import automaton as automaton_module
+from edgeaudio.decoding import pool as pool_module
+from edgeaudio.decoding.automaton import step
+from edgeaudio.decoding.ngrams import SENTENCE_END
+from edgeaudio.decoding.pool import Mark, advance_root, ancestor, grow, release
+
+__all__ = ["NOTHING", "PLACE", "Beam", "Count", "Scale", "Words", "advance", "finish", "keep"]
+
+NOTHING = -1
+
+
+PLACE = np.dtype(
+    [
+        ("state", np.int32),
+        ("node", np.int32),
+        ("hot", np.int32),
+        ("blank", np.float64),  # probability that the last frame was blank
+        ("token", np.float64),  # probability that it was the last token
+        ("strength", np.float64),  # of the strongest that was merged into this one: its past is kept
+        ("back", np.int32),  # back-pointer: the last complete word
+        ("word", np.int32),  # a word that ended in this frame and has no back-pointer yet
+        ("start", np.int32),  # first frame of the unfinished word, or of `word`
+        ("seen", np.int32),  # the frame behind the last one that was no blank
+        ("gap", np.float64),  # ln of how much less probable its tokens were than each frame's best
+        ("gap_before", np.float64),  # the same, at the end of the word before
+    ],
+    align=True,
+)
+"""A hypothesis. The search holds two arrays of them: the survivors, and the next frame's."""
+
+
+class Count(IntEnum):
+    """Fields of ``Beam.counts``."""
+
+    ACTIVE = 0  # survivors
+    BEST = 1  # the best of them
+    NEXT = 2  # places of the next frame
+    FRAME = 3  # frames read
+    EPOCH = 4  # marks the entries of the table that are valid
+    WIDTH = 5
+    N_TOKENS = 6
+    BLANK = 7
+    SPACE = 8  # the token between words, NOTHING where there is none
+    ADD = 9  # 1: probabilities are added where hypotheses meet; 0: the larger is taken
+
+
+class Scale(IntEnum):
+    """Fields of ``Beam.scales``."""
+
+    TOTAL = 0  # logarithm of what all probabilities were divided by
+    BEAM = 1  # how much smaller than the best a survivor may be
+    BLANK = 2  # multiplies the probability of blank
+    WEIGHT = 3  # of the language model
+    LEAST = 4  # during a frame: below this nothing can survive
+    TOP = 5  # during a frame: the largest so far
+
+
+class Beam(NamedTuple):
+    """All that changes while the search runs, except for back-pointers."""
+
+    here: NDArray[np.void]
+    """Survivors, of :data:`PLACE`."""
+    there: NDArray[np.void]
+    """Places of the next frame."""
+    table: NDArray[np.int64]
+    """Hash table of the places in `there`: epoch and number."""
+    counts: NDArray[np.int64]
+    scales: NDArray[np.float64]
+    frame: NDArray[np.float64]
+    """``[n_tokens]``: probabilities of this frame."""
+    scratch: NDArray[np.float64]
+
+
+class Words(NamedTuple):
+    """What does not change beside tree and automaton."""
+
+    entry_gain: NDArray[np.float64]
+    """``[n_nodes]``: factor on the way into a node, from looking ahead."""
+    root_child: NDArray[np.int32]
+    """``[n_tokens]``: child of the root by its token, NOTHING where there is none."""
+    word: NDArray[np.int32]
+    """``[n_entries]``, in the order of the tree's ``word_first``."""
+    word_score: NDArray[np.float64]
+    """``[n_entries]``: added to the language model's score when the word ends."""
+    hot_word: NDArray[np.int32]
+    """``[n_words]``: number among the words of hotwords, 0 for others; empty without hotwords."""
+    hot_next: NDArray[np.int32]
+    """``[n_hot_states, n_hot_words]``"""
+    hot_score: NDArray[np.float64]
+    """``[n_hot_states, n_hot_words]``"""
+
+
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+_inner: Any = njit(**_OPTIONS)
+_SOURCES = source_digest(pool_module, automaton_module)
+_SLOT_BITS = 24
+
+
+@_inner
+def _slot(places, table, epoch, state, node, hot):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Return where in the table a place is, or would be."""
+    mask = table.size - 1
+    key = np.uint64(state) * np.uint64(0x9E3779B97F4A7C15)
+    key ^= np.uint64(node) * np.uint64(0xC2B2AE3D27D4EB4F)
+    key ^= np.uint64(hot) * np.uint64(0x165667B19E3779F9)
+    key ^= key >> np.uint64(31)
+    slot = np.int64(key & np.uint64(mask))
+    while table[slot] >> _SLOT_BITS == epoch:
+        i = table[slot] & ((1 << _SLOT_BITS) - 1)
+        if places[i].node == node and places[i].state == state and places[i].hot == hot:
+            break
+        slot = (slot + 1) & mask
+    return slot
+
+
+@_inner
+def _nth_largest(values, size, n):  # type: ignore[no-untyped-def]
+    """Return the n-th largest of ``values[:size]``, n from 1 on; they change places (quickselect)."""
+    low, high, wanted = 0, size - 1, n - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] > pivot:
+                i += 1
+            while values[j] < pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if wanted <= j:
+            high = j
+        elif wanted >= i:
+            low = i
+        else:
+            break
+    return values[wanted]
+
+
+@_inner
+def _prune(beam):  # type: ignore[no-untyped-def]
+    """Keep of the next frame's places those within the beam: its width and its score."""
+    there, counts, scales = beam.there, beam.counts, beam.scales
+    n, width = counts[Count.NEXT], counts[Count.WIDTH]
+    least = scales[Scale.TOP] * scales[Scale.BEAM]
+    ties = n
+    if n > width:
+        for i in range(n):
+            beam.scratch[i] = there[i].blank + there[i].token
+        nth = _nth_largest(beam.scratch, n, width)
+        if nth >= least:
+            least = nth
+            ties = width
+            for i in range(n):
+                if there[i].blank + there[i].token > least:
+                    ties -= 1
+    kept = 0
+    for i in range(n):
+        total = there[i].blank + there[i].token
+        if total < least or (total == least and ties == 0):
+            continue
+        if total == least:
+            ties -= 1
+        if kept != i:
+            there[kept] = there[i]
+        kept += 1
+    counts[Count.NEXT] = kept
+    scales[Scale.LEAST] = least
+
+
+@_inner
+def _make_room(beam):  # type: ignore[no-untyped-def]
+    """Prune in the midst of a frame, and fill the table anew."""
+    there, counts = beam.there, beam.counts
+    _prune(beam)
+    counts[Count.EPOCH] += 1
+    epoch = counts[Count.EPOCH]
+    for i in range(counts[Count.NEXT]):
+        slot = _slot(there, beam.table, epoch, there[i].state, there[i].node, there[i].hot)
+        beam.table[slot] = epoch << _SLOT_BITS | i
+
+
+@_inner
+def _arrive(beam, state, node, hot, blank, token, origin, word, start, seen, gap, gap_before):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Add probability to a place of the next frame; `origin` is the survivor that it comes from."""
+    there, counts, scales = beam.there, beam.counts, beam.scales
+    strength = blank + token
+    if strength <= 0.0 or strength < scales[Scale.LEAST]:
+        return
+    if counts[Count.NEXT] == there.size:
+        _make_room(beam)
+    epoch = counts[Count.EPOCH]
+    slot = _slot(there, beam.table, epoch, state, node, hot)
+    if beam.table[slot] >> _SLOT_BITS == epoch:
+        i = beam.table[slot] & ((1 << _SLOT_BITS) - 1)
+        if counts[Count.ADD]:
+            there[i].blank += blank
+            there[i].token += token
+        else:
+            there[i].blank = max(there[i].blank, blank)
+            there[i].token = max(there[i].token, token)
+    else:
+        i = counts[Count.NEXT]
+        counts[Count.NEXT] = i + 1
+        beam.table[slot] = epoch << _SLOT_BITS | i
+        there[i].state = state
+        there[i].node = node
+        there[i].hot = hot
+        there[i].blank = blank
+        there[i].token = token
+        there[i].strength = -1.0
+    if strength > there[i].strength:
+        there[i].strength = strength
+        there[i].back = beam.here[origin].back
+        there[i].word = word
+        there[i].start = start
+        there[i].seen = seen
+        there[i].gap = gap
+        there[i].gap_before = gap_before
+    total = there[i].blank + there[i].token
+    if total > scales[Scale.TOP]:
+        scales[Scale.TOP] = total
+        scales[Scale.LEAST] = max(scales[Scale.LEAST], total * scales[Scale.BEAM])
+
+
+@_inner
+def _both(beam, i):  # type: ignore[no-untyped-def]
+    """The probability of a survivor, whatever its last frame was."""
+    if beam.counts[Count.ADD]:
+        return beam.here[i].blank + beam.here[i].token
+    return max(beam.here[i].blank, beam.here[i].token)
+
+
+@_inner
+def _shortfall(log_prob, top):  # type: ignore[no-untyped-def]
+    """How much less probable a token is than the frame's best; bounded, so that sums stay finite."""
+    return max(log_prob - top, -30.0)
+
+
+@_inner
+def _stay(beam, trie, i, row, top):  # type: ignore[no-untyped-def]
+    """Let a survivor hear blank, or its last token once more."""
+    here, counts = beam.here, beam.counts
+    node, frame = here[i].node, counts[Count.FRAME]
+    n_nodes = trie.token.size
+    last = trie.token[node] if node < n_nodes else node - n_nodes
+    blank = _both(beam, i) * beam.frame[counts[Count.BLANK]]
+    token, heard = 0.0, counts[Count.BLANK]
+    seen = here[i].seen
+    if last < counts[Count.N_TOKENS]:
+        token = here[i].token * beam.frame[last]
+        if token > blank:
+            heard = last
+            if last != counts[Count.SPACE]:
+                seen = frame + 1
+    gap = here[i].gap + _shortfall(row[heard], top)
+    _arrive(
+        beam,
+        here[i].state,
+        node,
+        here[i].hot,
+        blank,
+        token,
+        i,
+        NOTHING,
+        here[i].start,
+        seen,
+        gap,
+        here[i].gap_before,
+    )
+
+
+@_inner
+def _enter(beam, trie, words, automaton, i, child, token, start, gap):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Let survivor `i` hear the token of `child`, with probability `token`: a word goes on, or ends."""
+    here, counts = beam.here, beam.counts
+    frame = counts[Count.FRAME]
+    if trie.first[child] < trie.first[child + 1]:
+        _arrive(
+            beam,
+            here[i].state,
+            child,
+            here[i].hot,
+            0.0,
+            token,
+            i,
+            NOTHING,
+            start,
+            frame + 1,
+            gap,
+            here[i].gap_before,
+        )
+    between = trie.token.size + trie.token[child]
+    for k in range(trie.word_first[child], trie.word_first[child + 1]):
+        word = words.word[k]
+        log_prob, state = step(automaton, here[i].state, word)
+        score = beam.scales[Scale.WEIGHT] * log_prob + words.word_score[k]
+        hot = 0
+        if words.hot_word.size:
+            score += words.hot_score[here[i].hot, words.hot_word[word]]
+            hot = words.hot_next[here[i].hot, words.hot_word[word]]
+        if score > -np.inf:
+            token_there = token * np.exp(score)
+            _arrive(beam, state, between, hot, 0.0, token_there, i, word, start, frame + 1, gap, gap)
+
+
+@_inner
+def _leave(beam, trie, words, automaton, i, row, top):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Let a survivor hear each token that may follow."""
+    here, counts, least = beam.here, beam.counts, beam.scales[Scale.LEAST]
+    node, n_nodes = here[i].node, trie.token.size
+    both, again = _both(beam, i), here[i].blank
+    if node < n_nodes:
+        last = trie.token[node]
+        for child in range(trie.first[node], trie.first[node + 1]):
+            c = trie.token[child]
+            token = (again if c == last else both) * beam.frame[c] * words.entry_gain[child]
+            if token >= least:
+                gap = here[i].gap + _shortfall(row[c], top)
+                _enter(beam, trie, words, automaton, i, child, token, here[i].start, gap)
+        return
+    last = node - n_nodes
+    space = counts[Count.SPACE]
+    if space != NOTHING:
+        gap = here[i].gap + _shortfall(row[space], top)
+        between = n_nodes + space
+        token = (again if last == space else both) * beam.frame[space]
+        # The space belongs to no word.
+        _arrive(beam, here[i].state, between, here[i].hot, 0.0, token, i, NOTHING, 0, here[i].seen, gap, gap)
+        if last != space and last < counts[Count.N_TOKENS]:
+            return
+    for c in range(counts[Count.N_TOKENS]):
+        token = (again if c == last else both) * beam.frame[c]
+        if token >= least and words.root_child[c] != NOTHING:
+            child = words.root_child[c]
+            token *= words.entry_gain[child]
+            gap = here[i].gap + _shortfall(row[c], top)
+            _enter(beam, trie, words, automaton, i, child, token, counts[Count.FRAME], gap)
+
+
+@_inner
+def _survive(beam, pool):  # type: ignore[no-untyped-def]
+    """Make the next frame's places the survivors; words that ended get back-pointers."""
+    here, there, counts, scales = beam.here, beam.there, beam.counts, beam.scales
+    _prune(beam)
+    n_before, n = counts[Count.ACTIVE], counts[Count.NEXT]
+    for i in range(n):
+        if there[i].word == NOTHING:
+            pool.nodes[there[i].back].users += 1
+    for i in range(n):
+        if there[i].word != NOTHING:
+            evidence = there[i].gap - there[i].gap_before
+            there[i].back = grow(
+                pool, there[i].back, there[i].word, there[i].start, counts[Count.FRAME] + 1, evidence
+            )
+            there[i].gap_before = there[i].gap
+    for i in range(n_before):
+        release(pool, here[i].back)
+    scale = 1.0 / scales[Scale.TOP]
+    best = 0
+    for i in range(n):
+        here[i] = there[i]
+        here[i].blank *= scale
+        here[i].token *= scale
+        if here[i].blank + here[i].token > here[best].blank + here[best].token:
+            best = i
+    counts[Count.ACTIVE] = n
+    counts[Count.BEST] = best
+    scales[Scale.TOTAL] += np.log(scales[Scale.TOP])
+    advance_root(pool)
+
+
+@_inner
+def _keep(beam, pool, node):  # type: ignore[no-untyped-def]
+    """Give up the survivors whose past does not include `node`."""
+    here, counts = beam.here, beam.counts
+    kept = 0
+    for i in range(counts[Count.ACTIVE]):
+        if not ancestor(pool, here[i].back, node):
+            release(pool, here[i].back)
+            continue
+        if i == counts[Count.BEST]:
+            counts[Count.BEST] = kept
+        if kept != i:
+            here[kept] = here[i]
+        kept += 1
+    counts[Count.ACTIVE] = kept
+    advance_root(pool)
+
+
+@_inner
+def _decide_oldest(beam, pool):  # type: ignore[no-untyped-def]
+    """Too much is undecided for the pool: the best hypothesis decides its oldest word."""
+    here, counts = beam.here, beam.counts
+    best, root = counts[Count.BEST], pool.marks[Mark.ROOT]
+    node = here[best].back
+    if node == root:
+        for i in range(counts[Count.ACTIVE]):
+            if i != best:
+                release(pool, here[i].back)
+        here[0] = here[best]
+        counts[Count.ACTIVE], counts[Count.BEST] = 1, 0
+        return
+    while pool.nodes[node].parent != root:
+        node = pool.nodes[node].parent
+    _keep(beam, pool, node)
+
+
+@cached_njit(**_OPTIONS)
+def advance(log_probs, beam, pool, trie, words, automaton):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Read frames until all are read, or more is stable than Python has fetched; return their number."""
+    counts, scales = beam.counts, beam.scales
+    if _SOURCES == 0:  # see edgeaudio.compiled
+        return 0
+    for t in range(log_probs.shape[0]):
+        while pool.marks[Mark.FREE] < counts[Count.WIDTH]:
+            if pool.marks[Mark.STABLE] == pool.stable.size:
+                return t
+            _decide_oldest(beam, pool)
+        row = log_probs[t]
+        top = -np.inf
+        for c in range(row.size):
+            # What is no number is no probability.
+            beam.frame[c] = np.exp(row[c]) if row[c] > -np.inf else 0.0
+            top = max(top, row[c]) if row[c] > -np.inf else top
+        beam.frame[counts[Count.BLANK]] *= scales[Scale.BLANK]
+        counts[Count.EPOCH] += 1
+        counts[Count.NEXT] = 0
+        scales[Scale.TOP] = 0.0
+        scales[Scale.LEAST] = 0.0
+        for i in range(counts[Count.ACTIVE]):
+            _stay(beam, trie, i, row, top)
+        for i in range(counts[Count.ACTIVE]):
+            _leave(beam, trie, words, automaton, i, row, top)
+        # A frame in which nothing is possible says nothing.
+        if scales[Scale.TOP] > 0.0:
+            _survive(beam, pool)
+        counts[Count.FRAME] += 1
+    return log_probs.shape[0]
+
+
+@cached_njit(**_OPTIONS)
+def keep(beam, pool, node):  # type: ignore[no-untyped-def]
+    """Give up the survivors whose past does not include `node`."""
+    if _SOURCES != 0:
+        _keep(beam, pool, node)
+
+
+@cached_njit(**_OPTIONS)
+def finish(beam, trie, words, automaton):  # type: ignore[no-untyped-def]
+    """Return the best survivor at whose place a sentence may end, NOTHING if there is none, and its score."""
+    here, counts, scales = beam.here, beam.counts, beam.scales
+    best, best_score = NOTHING, -np.inf
+    if _SOURCES == 0:
+        return best, best_score
+    for i in range(counts[Count.ACTIVE]):
+        total = _both(beam, i)
+        if here[i].node < trie.token.size or total <= 0.0:
+            continue
+        log_prob, _ = step(automaton, here[i].state, SENTENCE_END)
+        score = np.log(total) + scales[Scale.TOTAL] + scales[Scale.WEIGHT] * log_prob
+        if words.hot_word.size:
+            score += words.hot_score[here[i].hot, 0]
+        if score > best_score:
+            best, best_score = i, score
+    return best, best_score
