@@ -120,6 +120,7 @@ class Inputs:
             {
                 "listening": self._kind,
                 "name": name if self._kind else None,
+                "server": self._name if self._opener else None,
                 "choices": ["server", "browser"] if self._opener else ["browser"],
                 "message": self._message,
             }

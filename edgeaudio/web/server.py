@@ -89,11 +89,11 @@ class CaptionServer:
         self._server: Any = None
         self._thread: threading.Thread | None = None
         self._waking = False
-        self._board = Board({"model": model, "spectrogram": _describe(tap)}, self._wake)
+        self._board = Board({"model": model, "spectrum": _describe(tap)}, self._wake)
         self._hub = Hub(self._board, tap)
         self._inputs = Inputs(self._board.show_input, opener, input_name) if switchable else None
         if self._inputs is None:
-            fixed = {"listening": "server", "name": input_name, "choices": [], "message": ""}
+            fixed = {"listening": "server", "name": input_name, "server": input_name, "choices": [], "message": ""}
             self._board.show_input(fixed)
 
     @property

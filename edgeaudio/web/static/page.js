@@ -124,6 +124,7 @@ function showInput() {
   toggle.disabled = !switchable;
   toggle.textContent = listening || microphone ? "Stop" : "Start";
   choice.disabled = !switchable;
+  choice.options[0].textContent = input.server ? `the server: ${input.server}` : "the server";
   for (const option of choice.options) option.disabled = !input.choices.includes(option.value);
   if (!input.choices.includes(choice.value) && input.choices.length) choice.value = input.choices[0];
   $("controls").classList.toggle("fixed", !input.choices.length);
