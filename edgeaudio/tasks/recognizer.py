@@ -105,6 +105,8 @@ class Recognizer:
         self._n_before = math.ceil(_BEFORE_S / self._frame_s)
         self._beam = cast(_Beam, decoder) if hasattr(decoder, "beam_width") else None
         self._beam_width = self._beam.beam_width if self._beam else 0
+        # An order can turn out to be another one, or none, until it is over.
+        self._tells_tentative = grammar is None
         self._shed = 0
         n_rows = math.ceil(self._endpoint.max_s / self._frame_s) + self._n_before + 2 * self._piece
         # All that was heard since the caption's beginning; while nobody speaks, the newest _n_before.
@@ -220,6 +222,9 @@ class Recognizer:
 
     def _warm_up(self) -> None:
         """Read something, so that nothing compiles while somebody speaks."""
+        spec = self._acoustic.spec
+        n_frames = self._acoustic.chunk_frames * self._acoustic.frame_samples // spec.hop_samples
+        self._acoustic.process(np.zeros((n_frames, spec.n_bands), np.float32))
         self._decoder.reset()
         self._decoder.process(np.full((self._piece, self._rows.shape[1]), -4.0, np.float32))
         self._decoder.hypothesis()
@@ -260,14 +265,17 @@ class Recognizer:
 
     def _grow(self, found: Hypothesis) -> Caption | None:
         """Commit what is certain or old enough."""
-        n_stable = n_certain = max(self._writer.n_words, found.stable)
-        for word in found.words[n_stable:]:
+        n_old = found.stable
+        for word in found.words[found.stable :]:
             if self._time.needed - self._spoken(word.end_frame) < self._commit_samples:
                 break
-            n_certain += 1
-        if n_certain > n_stable:
-            self._decoder.commit(n_certain)
-        return self._writer.update(found, n_certain, self._time.needed, tentative=not self._shed)
+            n_old += 1
+        if n_old > found.stable:
+            self._decoder.commit(n_old)
+            found = self._decoder.hypothesis()  # those that decide only at the end have not committed it
+        return self._writer.update(
+            found, self._time.needed, tentative=self._tells_tentative and not self._shed
+        )
 
     def _end(self) -> Caption | None:
         """Say the last word about this caption, and wait for the next."""

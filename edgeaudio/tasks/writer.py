@@ -40,6 +40,8 @@ class CaptionWriter:
         self, manifest: ModelManifest, spoken: Callable[[int], int], grammar: Grammar | None = None
     ) -> None:
         captions = manifest.recognition
+        # What a grammar's decoder returns, it has compared with all that could have been said instead.
+        self._credible = _CREDIBLE if grammar is None else 0.0
         self._name = manifest.name
         self._rate_hz = manifest.frontend.sample_rate_hz
         self._scale, self._offset = captions.confidence_scale, captions.confidence_offset
@@ -61,15 +63,13 @@ class CaptionWriter:
         self._shown_at = 0
         self._start_sample = 0
 
-    def update(self, found: Hypothesis, n_certain: int, needed: int, *, tentative: bool) -> Caption | None:
-        """Commit the first `n_certain` words that were `found`.
+    def update(self, found: Hypothesis, needed: int, *, tentative: bool) -> Caption | None:
+        """Commit the stable words of what was `found`.
 
         Parameters
         ----------
         found : Hypothesis
             The caption as it reads now.
-        n_certain : int
-            At least as many as before.
         needed : int
             Absolute sample behind the last one that `found` depended on.
         tentative : bool
@@ -80,8 +80,8 @@ class CaptionWriter:
         Caption or None
             None if there is nothing new, or too little time has passed for changes that do not last.
         """
-        is_longer = n_certain > self.n_words
-        self._commit(found.words[self.n_words : n_certain])
+        is_longer = found.stable > self.n_words
+        self._commit(found.words[self.n_words : found.stable])
         tail = self._tail(found) if tentative else ""
         waited = not self._is_shown or needed - self._shown_at >= _TENTATIVE_S * self._rate_hz
         if is_longer or (tail != self._tentative and waited):
@@ -142,7 +142,7 @@ class CaptionWriter:
 
     def _is_credible(self, words: Sequence[Word]) -> bool:
         confidences = [self._confidence(word) for word in words]
-        return bool(confidences) and sum(confidences) / len(confidences) >= _CREDIBLE
+        return bool(confidences) and sum(confidences) / len(confidences) >= self._credible
 
     def _confidence(self, word: Word) -> float:
         # Bounded, since the exponential of what is absurdly certain overflows.
