@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
+from edgeaudio.decoding.files import read_lines
 from edgeaudio.errors import InputError
 
-__all__ = ["Lexicon", "read_lexicon", "read_lines"]
+__all__ = ["Lexicon", "read_lexicon"]
 
 Lexicon = dict[str, list[str]]
 """Word → pronunciations, the usual one first, each a string of phones with blanks between them."""
-
-MAX_BYTES = 2**30
-"""Of text, when unpacked."""
-MAX_LINE_CHARACTERS = 2**20
 
 
 def read_lexicon(path: Path) -> Lexicon:
@@ -50,29 +43,3 @@ def read_lexicon(path: Path) -> Lexicon:
     if not lexicon:
         raise InputError(f"{path}: the dictionary is empty")
     return lexicon
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a UTF-8 text, plain or ``.gz``, without their ends and with numbers from 1.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is no text, or is larger than a gigabyte.
-    """
-    size = number = 0
-    try:
-        with path.open("rb") as packed, gzip.open(packed) if path.suffix == ".gz" else packed as raw:
-            file = io.TextIOWrapper(raw, encoding="utf-8-sig")
-            while line := file.readline(MAX_LINE_CHARACTERS + 1):
-                number += 1
-                size += len(line)
-                if len(line) > MAX_LINE_CHARACTERS:
-                    raise InputError(f"{path}:{number}: longer than {MAX_LINE_CHARACTERS} characters")
-                if size > MAX_BYTES:
-                    raise InputError(f"{path}: more than {MAX_BYTES} characters")
-                yield number, line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}:{number + 1}: not UTF-8 text ({error.reason})") from error
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error

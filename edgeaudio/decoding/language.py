@@ -28,8 +28,8 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 LANGUAGE_FILE = "language.bin"
 
-_UNKNOWN_LOG_PROB = math.log(1e-7)
-"""Of words that come in at run time where the model says nothing of unknown words."""
+_RARE = math.log(1e-7)
+"""Of a word that comes in at run time where the model knows no probabilities to go by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +228,7 @@ class Language:
         return total
 
     def extended(self, pronunciations: Mapping[str, Sequence[str]]) -> Language:
-        """Return this language with further words, each as probable as an unknown word.
+        """Return this language with further words, each as probable as the rarest of its own.
 
         Words that it has already are left out. A closed grammar still permits only its own words.
 
@@ -262,9 +262,8 @@ class Language:
 
     def _automaton_with(self, n_new: int) -> Automaton:
         known = self.automaton
-        score = known.unigram_score[UNKNOWN]
-        if not np.isfinite(score):
-            score = np.float32(_UNKNOWN_LOG_PROB)
+        possible = known.unigram_score[np.isfinite(known.unigram_score)]
+        score = possible.min() if len(possible) else np.float32(_RARE)
         return frozen(
             known._replace(
                 unigram_score=np.concatenate((known.unigram_score, np.full(n_new, score, np.float32))),

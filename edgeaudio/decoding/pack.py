@@ -11,12 +11,9 @@ Places follow from the counts, so that a file holds no place that could lead ast
 
 from __future__ import annotations
 
-import contextlib
 import mmap
-import os
 import stat
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.decoding.automaton import N_CODES, Automaton
+from edgeaudio.decoding.files import replacing
 from edgeaudio.decoding.language import Language
 from edgeaudio.decoding.ngrams import SPECIAL_WORDS
-from edgeaudio.errors import ModelError, OutputError
+from edgeaudio.errors import ModelError
 
 __all__ = ["MAX_BYTES", "MAX_PHONES", "read_language", "write_language"]
 
@@ -82,10 +80,8 @@ def write_language(language: Language, path: Path) -> None:
     for array in arrays:
         data += bytes(-len(data) % _ALIGNMENT) + array.tobytes()
     struct.pack_into("<I", data, _CHECKED_FROM - 4, zlib.crc32(memoryview(data)[_CHECKED_FROM:]))
-    try:
-        _replace(path, data)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with replacing(path) as file:
+        file.write(data)
 
 
 def read_language(path: Path) -> Language:
@@ -110,21 +106,6 @@ def _array_of(language: Language, name: str) -> NDArray[Any]:
         return np.frombuffer(" ".join(language.phone_names).encode(), dtype=np.uint8)
     array: NDArray[Any] = getattr(language.automaton if name in Automaton._fields else language, name)
     return array
-
-
-def _replace(path: Path, data: bytearray) -> None:
-    """Write beside the file, then rename: who has the old one mapped keeps it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(file.name).unlink()
-            raise
 
 
 def _map(path: Path) -> mmap.mmap:

@@ -1,0 +1,75 @@
+"""Which words a recogniser shall know, and how they are said."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from edgeaudio.decoding.dictionary import Lexicon
+from edgeaudio.decoding.g2p import Pronouncer
+from edgeaudio.training.sentences import Sentence
+
+__all__ = ["choose_words", "held_out_words", "speakable"]
+
+_WORD = re.compile(r"[a-z']*[a-z][a-z']*")
+_SUFFIXES = (
+    *("s", "'s", "es", "ed", "d", "ing", "ings", "ly", "er", "ers", "est", "ness", "y", "n", "less", "ful"),
+)
+_PREFIXES = ("un", "re", "in", "dis", "over", "out", "non", "im", "pre")
+_SHORTEST_STEM = 3
+_EVERY = 50
+
+
+def speakable(lexicon: Mapping[str, list[str]]) -> Lexicon:
+    """Keep the words that are spelled with letters: no abbreviations, no punctuation marks."""
+    return {word: said for word, said in lexicon.items() if _WORD.fullmatch(word)}
+
+
+def held_out_words(lexicon: Mapping[str, list[str]]) -> Lexicon:
+    """Return every fiftieth word, whatever other words there are."""
+    return {word: said for word, said in lexicon.items() if zlib.crc32(word.encode()) % _EVERY == 0}
+
+
+def choose_words(
+    sentences: Iterable[Sentence], lexicon: Mapping[str, list[str]], pronouncer: Pronouncer, *, min_count: int
+) -> Lexicon:
+    """Choose the words: what the text holds, and what English makes of that.
+
+    A word of the text that the lexicon lacks is taken if it occurs `min_count` times, with phones
+    from `pronouncer`; a word of the lexicon that the text lacks if it is an inflection, a derivation or a
+    compound of words of the text.
+    """
+    counts = Counter(word for sentence in sentences for word in sentence.words)
+    chosen = {word: list(lexicon[word]) for word in counts if word in lexicon}
+    for word, count in counts.items():
+        if word not in lexicon and count >= min_count:
+            chosen[word] = [" ".join(pronouncer.pronounce(word))]
+    known = set(chosen)
+    for word, said in lexicon.items():
+        if word not in known and _is_derived(word, known):
+            chosen[word] = list(said)
+    return {word: said for word, said in chosen.items() if any(said)}
+
+
+def _is_derived(word: str, known: Collection[str]) -> bool:
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and any(stem in known for stem in _stems(word.removesuffix(suffix))):
+            return True
+    if any(word.startswith(prefix) and word.removeprefix(prefix) in known for prefix in _PREFIXES):
+        return True
+    inner = range(_SHORTEST_STEM, len(word) - _SHORTEST_STEM + 1)
+    return any(word[:place] in known and word[place:] in known for place in inner)
+
+
+def _stems(rest: str) -> Iterable[str]:
+    """What a suffix may have been put to: mak(e), happ(y), stop(p), tri(y)."""
+    if len(rest) < _SHORTEST_STEM:
+        return ()
+    spelled = [rest, rest + "e", rest + "y"]
+    if rest[-1] == "i":
+        spelled.append(rest[:-1] + "y")
+    if rest[-1] == rest[-2]:
+        spelled.append(rest[:-1])
+    return spelled
