@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from edgeaudio.cli.common import (
     print_table,
     quiet_libraries,
 )
+from edgeaudio.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from edgeaudio.models.bundle import Bundle
@@ -95,6 +97,39 @@ def verify_command(names: tuple[str, ...], as_json: bool) -> int:
     return 5 if failed else 0
 
 
+@models.command("add")
+@click.argument("source", metavar="PATH|URL")
+@click.option("--name", help="What to call it. Default: the network's own name.")
+@click.option("--sha256", help="Refuse a file with another checksum.")
+@log_level_option
+def add_command(source: str, name: str | None, sha256: str | None) -> None:
+    """Add QuartzNet, another project's network for captions, from its ONNX file.
+
+    It becomes a model of yours beside the bundled ones, made to run on a stream. Where to get it, under
+    which terms, and what it reaches: docs/captions.md.
+    """
+    from edgeaudio.models.add import add_model, read_source
+
+    with progress_bar("downloading") as bar:
+        data = read_source(source, sha256=sha256, report=bar)
+    click.echo(harmless(f"{source}: {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}"))
+    with quiet_libraries():
+        folder = add_model(data, source, name=name)
+    click.echo(harmless(f"wrote {folder}"))
+    click.echo(f"Its licence is a matter between its publisher and you: edgeaudio models show {folder.name}")
+    click.echo(f"Use it so: edgeaudio caption --model {folder.name}")
+
+
+@models.command("remove")
+@click.argument("name")
+@log_level_option
+def remove_command(name: str) -> None:
+    """Delete a model that was added."""
+    from edgeaudio.models.add import remove_model
+
+    click.echo(harmless(f"removed {remove_model(name)}"))
+
+
 def _load(name_or_path: str) -> Bundle:
     from edgeaudio.models.bundle import load_bundle
     from edgeaudio.models.catalogue import find_model
@@ -152,7 +187,9 @@ def _words(manifest: ModelManifest) -> str:
     if manifest.captions is None:
         return " ".join(manifest.spotted)
     units = manifest.captions.units
-    return f"speech in {len(manifest.labels) - 1} {units}, words of {manifest.captions.language or 'any kind'}"
+    return (
+        f"speech in {len(manifest.labels) - 1} {units}, words of {manifest.captions.language or 'any kind'}"
+    )
 
 
 def _sizes(bundle: Bundle) -> dict[str, int]:

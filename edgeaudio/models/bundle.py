@@ -18,7 +18,7 @@ from edgeaudio.models.manifest import MANIFEST_FILE, GraphFile, ModelManifest, h
 
 __all__ = ["Bundle", "Golden", "load_bundle"]
 
-MAX_GRAPH_BYTES = 64 * 1024 * 1024
+MAX_GRAPH_BYTES = 128 * 1024 * 1024
 MAX_GOLDEN_BYTES = 16 * 1024 * 1024
 
 
@@ -27,7 +27,8 @@ class Golden:
     """An input and what the network must answer to it, streamed from a reset.
 
     ``frames`` is ``[n_frames, n_bands] float32``, ``logits`` ``[n_frames / stride, n_labels]
-    float32``; ``tolerance`` is the largest difference that rounding explains.
+    float32``; of a network in windows, one whole window after the other. ``tolerance`` is the largest
+    difference that rounding explains.
     """
 
     frames: NDArray[np.float32]
@@ -76,7 +77,7 @@ class Bundle:
         """Return what the graph for ``runtime`` must look like."""
         manifest = self.manifest
         return Signature(
-            step_frames=manifest.step_frames,
+            step_frames=manifest.run_frames,
             n_bands=manifest.frontend.n_bands,
             n_out=manifest.step_frames // manifest.stride,
             n_labels=len(manifest.labels),
@@ -113,9 +114,10 @@ class Bundle:
     def _check_golden(self, path: Path, golden: Golden) -> None:
         manifest = self.manifest
         n_frames = golden.frames.shape[0] if golden.frames.ndim else 0
+        n_runs = n_frames // manifest.run_frames
         frames = (n_frames, manifest.frontend.n_bands)
-        logits = (n_frames // manifest.stride, len(manifest.labels))
-        whole = n_frames > 0 and n_frames % manifest.step_frames == 0
+        logits = (n_runs * manifest.step_frames // manifest.stride, len(manifest.labels))
+        whole = n_frames > 0 and n_frames % manifest.run_frames == 0
         if golden.frames.shape != frames or golden.logits.shape != logits or not whole:
             raise ModelError(
                 f"{path}: frames {golden.frames.shape} and logits {golden.logits.shape} "

@@ -104,7 +104,8 @@ class Window(_Strict, frozen=True, kw_only=True):
     """How a network that is not streaming is run over a stream: in overlapping windows.
 
     Each run sees ``left_ms`` of what was decided before, ``chunk_ms`` of what is decided now, and
-    ``lookahead_ms`` of what comes after it.
+    ``lookahead_ms`` of what comes after it. A graph with states remembers the past and needs no
+    ``left_ms`` of it.
     """
 
     left_ms: Milliseconds
@@ -183,8 +184,17 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
         if self.captions is not None and self.captions.blank not in self.labels:
             raise ValueError(f"captions names the blank {self.captions.blank!r}, not among the labels")
         self._check_decision()
+        self._check_window()
         if self.graphs.onnx is None and self.graphs.tflite is None:
             raise ValueError("graphs is empty")
+
+    @property
+    def run_frames(self) -> int:
+        """Frames that go into a run of the graph: a step, and what of a window lies around it."""
+        around_ms = 0.0
+        if self.captions is not None and self.captions.window is not None:
+            around_ms = self.captions.window.left_ms + self.captions.window.lookahead_ms
+        return self.step_frames + round(around_ms / self.frontend.hop_ms)
 
     @property
     def spotting(self) -> Decision:
@@ -211,6 +221,17 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
         """The labels that become events: none of a recogniser, whose labels are parts of words."""
         silent = self.decision.silent_labels if self.decision else self.labels
         return tuple(label for label in self.labels if label not in silent)
+
+    def _check_window(self) -> None:
+        window = None if self.captions is None else self.captions.window
+        if window is None:
+            return
+        for key in ("left_ms", "chunk_ms", "lookahead_ms"):
+            frames = getattr(window, key) / self.frontend.hop_ms
+            if frames % self.stride:
+                raise ValueError(f"{key} is no multiple of {self.stride * self.frontend.hop_ms:g} ms")
+        if window.chunk_ms != self.step_frames * self.frontend.hop_ms:
+            raise ValueError(f"chunk_ms {window.chunk_ms:g} is not that of {self.step_frames} step_frames")
 
     def _check_decision(self) -> None:
         if self.decision is None:

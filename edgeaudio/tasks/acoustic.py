@@ -14,7 +14,7 @@ from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.types import Frames
 
-__all__ = ["AcousticModel", "StreamingAcoustic"]
+__all__ = ["AcousticModel", "StreamingAcoustic", "log_softmax"]
 
 _FLUSH_S = 0.4
 """What is played after the end of a stream, besides the network's delay: a network is sure of a sound
@@ -170,7 +170,7 @@ class StreamingAcoustic:
         """Advance by one step, writing from row `n_out` on; returns the row behind the last."""
         self._recent[self._n_steps % len(self._recent)] = frames
         self._n_steps += 1
-        _log_softmax(self._graph.step(frames), self._log_probs[n_out : n_out + self.chunk_frames])
+        log_softmax(self._graph.step(frames), self._log_probs[n_out : n_out + self.chunk_frames])
         return n_out + self.chunk_frames
 
     def _make_room(self, n_steps: int) -> None:
@@ -188,7 +188,7 @@ class StreamingAcoustic:
 
 
 @cached_njit(nogil=True)
-def _log_softmax(logits: Frames, log_probs: Frames) -> None:
+def log_softmax(logits: Frames, log_probs: Frames) -> None:
     """Write the logarithms of the softmax of ``[n, n_tokens]`` logits."""
     for row in range(logits.shape[0]):
         # Minus the largest, so that no exponential overflows.

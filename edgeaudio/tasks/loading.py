@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgeaudio.backends import open_graph
 from edgeaudio.backends.base import Runtime
 from edgeaudio.decoding.base import Decoder
+from edgeaudio.errors import ModelError, UsageError
 from edgeaudio.models.bundle import Bundle, load_bundle
-from edgeaudio.models.catalogue import find_model
+from edgeaudio.models.catalogue import find_language, find_model
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.tasks.acoustic import AcousticModel, StreamingAcoustic
+from edgeaudio.tasks.windowed import WindowedAcoustic
 
 if TYPE_CHECKING:
+    from edgeaudio.decoding.g2p import Pronouncer
     from edgeaudio.decoding.grammar import Grammar
+    from edgeaudio.decoding.language import Language
 
 __all__ = ["DEFAULT_MODEL", "DecoderName", "Parts", "load_parts"]
 
@@ -46,16 +51,103 @@ def load_parts(
 ) -> Parts:
     """Load everything; see :meth:`edgeaudio.tasks.recognizer.Recognizer.load`."""
     bundle = load_bundle(find_model(name_or_path))
-    _ = bundle.manifest.recognition  # refuse a spotter before its graph is opened
-    return Parts(_open_acoustic(bundle, backend), _open_decoder(bundle.manifest), bundle.manifest, None)
+    manifest = bundle.manifest
+    language = language or manifest.recognition.language
+    if grammar is not None:
+        if decoder != "auto" or hotwords:
+            what = "hotwords" if hotwords else f"the decoder '{decoder}'"
+            raise UsageError(f"a grammar has no use for {what}", hint="Leave one of them out.")
+        orders, search = _open_grammar(grammar, manifest, language)
+        return Parts(_open_acoustic(bundle, backend), search, manifest, orders)
+    found = _open_decoder(manifest, language, decoder)
+    return Parts(_open_acoustic(bundle, backend), found, manifest, None)
 
 
 def _open_acoustic(bundle: Bundle, backend: Runtime | None) -> AcousticModel:
-    return StreamingAcoustic(open_graph(bundle, backend), bundle.manifest)
+    windowed = bundle.manifest.recognition.window is not None
+    return (WindowedAcoustic if windowed else StreamingAcoustic)(open_graph(bundle, backend), bundle.manifest)
 
 
-def _open_decoder(manifest: ModelManifest) -> Decoder:
-    from edgeaudio.decoding.greedy import GreedyDecoder
+def _open_decoder(manifest: ModelManifest, language: str | Path | None, name: DecoderName) -> Decoder:
+    captions = manifest.recognition
+    if name == "auto":
+        name = "greedy" if language is None else "lexicon"
+    if name == "greedy":
+        from edgeaudio.decoding.greedy import GreedyDecoder
+
+        return GreedyDecoder(manifest.labels, captions.blank, captions.units)
+    from edgeaudio.decoding.search import LexiconDecoder
+
+    if captions.units == "pieces":
+        raise ModelError(
+            f"model '{manifest.name}' writes pieces of words, for which there is no search in a lexicon",
+            hint="Choose the decoder 'prefix' or 'greedy'.",
+        )
+    return LexiconDecoder(
+        _open_language(manifest, language), manifest.labels, captions.blank, captions.units, captions.search
+    )
+
+
+def _open_language(manifest: ModelManifest, name_or_path: str | Path | None) -> Language:
+    """Open a language and check that its words are made of the model's tokens."""
+    from edgeaudio.decoding.language import Language
+
+    if name_or_path is None:
+        raise UsageError(
+            f"model '{manifest.name}' brings no lexicon and language model",
+            hint="Name one, or choose another decoder.",
+        )
+    path = find_language(name_or_path)
+    language = Language.load(path)
+    strange = sorted(set(language.phone_names) - set(manifest.labels))
+    if manifest.recognition.units == "phones" and strange:
+        raise ModelError(
+            f"{path}: its words are made of other phones than those of model '{manifest.name}': "
+            f"{' '.join(strange[:10])}{' …' if len(strange) > 10 else ''}",
+            hint=f"The model has: {' '.join(manifest.labels)}",
+        )
+    return language
+
+
+def _open_grammar(
+    path: str | Path, manifest: ModelManifest, language: str | Path | None
+) -> tuple[Grammar, Decoder]:
+    from edgeaudio.decoding.grammar import Grammar
+    from edgeaudio.decoding.grammar_decoder import GrammarDecoder, order_graph
 
     captions = manifest.recognition
-    return GreedyDecoder(manifest.labels, captions.blank, captions.units)
+    grammar = Grammar.read(path)
+    lexicon = _Lexicon(manifest, language)
+    graph = order_graph(grammar, manifest.labels, captions.blank, captions.units, lexicon.pronounce)
+    return grammar, GrammarDecoder(graph, manifest.labels, captions.blank)
+
+
+class _Lexicon:
+    """Pronunciations: those of the language, else what its spelling suggests. Opened when it is needed."""
+
+    def __init__(self, manifest: ModelManifest, language: str | Path | None) -> None:
+        self._manifest = manifest
+        self._name = language
+
+    @cached_property
+    def language(self) -> Language:
+        """All words that are known."""
+        return _open_language(self._manifest, self._name)
+
+    @cached_property
+    def _pronouncer(self) -> Pronouncer | None:
+        from edgeaudio.decoding.g2p import G2P_FILE, Pronouncer
+
+        if self._name is None:
+            return None
+        folder = find_language(self._name).parent
+        return Pronouncer.load(folder) if (folder / G2P_FILE).is_file() else None
+
+    def pronounce(self, word: str) -> Sequence[Sequence[str]]:
+        """Return the pronunciations of `word`; none if there is no way to know."""
+        if self._name is None:
+            return ()
+        known = self.language.pronunciations(word)
+        if known or self._pronouncer is None:
+            return known
+        return [self._pronouncer.pronounce(word)]
