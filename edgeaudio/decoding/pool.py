@@ -165,6 +165,8 @@ def advance_root(pool):  # type: ignore[no-untyped-def]
 def ancestor(pool, node, wanted):  # type: ignore[no-untyped-def]
     """Say whether `node` is `wanted` or lies below it."""
     root = pool.marks[Mark.ROOT]
-    while node not in (wanted, root):
+    while node != wanted:
+        if node == root:
+            return False
         node = pool.nodes[node].parent
-    return node == wanted
+    return True
