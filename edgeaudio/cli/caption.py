@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,12 +25,15 @@ from edgeaudio.cli.listening import (
     source_options,
 )
 from edgeaudio.cli.startup import load_numba
+from edgeaudio.cli.web import Page, WebOptions, first_source, settle_web, web_options
 from edgeaudio.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.backends.base import Runtime
     from edgeaudio.sinks import Sink
     from edgeaudio.sinks.transcript import TranscriptFile
+    from edgeaudio.sources.base import Source
+    from edgeaudio.tasks.base import Task
     from edgeaudio.tasks.endpoint import Endpoint
     from edgeaudio.tasks.recognizer import Recognizer
 
@@ -39,7 +43,7 @@ _DEFAULT_MODEL = "captions-en-small"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, HookOptions):
+class _Options(SourceOptions, HookOptions, WebOptions):
     form: Literal["live", "text", "json", "srt", "vtt"] | None
     as_json: bool
     output: Path | None
@@ -120,6 +124,7 @@ class _Options(SourceOptions, HookOptions):
     help="Longest caption; what follows is the next one.  [default: 20]",
 )
 @backend_option
+@web_options
 @hook_options("final caption")
 @log_level_option
 def caption(**options: Any) -> None:
@@ -131,6 +136,7 @@ def caption(**options: Any) -> None:
     """
     if options["as_json"] and options["form"] is None:
         options["form"] = "json"
+    settle_web(options)
     _run(_Options(**options))
 
 
@@ -149,20 +155,24 @@ def _run(options: _Options) -> None:
         if file is not None:
             stack.callback(file.close)
         load_numba()
-        source = open_source(options)
-        recognizer = _load(options)
+        others: list[Sink] = [file] if file is not None else []
+        source, tasks, page = _listeners(options)
+        if page is not None:
+            stack.callback(page.server.close)
+            others.append(page.server)
 
         from edgeaudio.cli.session import Session
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
-        engine = Engine(source, recognizer)
+        engine = Engine(source, *tasks)
+        if page is not None:
+            page.start(engine)
         events = (
             stack.enter_context(engine)
             if source.live
             else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
         )
-        others: list[Sink] = [file] if file is not None else []
         output, tally = _output(options), Tally(captions=True)
         Session(engine, events, signals, output, tally, hook=hook, others=others).listen()
         if file is not None and file.unwritten:
@@ -170,6 +180,17 @@ def _run(options: _Options) -> None:
                 f"{options.output}: {file.unwritten} captions could not be written",
                 hint="Make room on the disk.",
             )
+
+
+def _listeners(options: _Options) -> tuple[Source, list[Task], Page | None]:
+    """Return what is listened to and what listens; on a page, both are more than the source and the model."""
+    opener = partial(open_source, options)
+    if options.web is None:
+        return opener(), [_load(options)], None
+    first = first_source(opener, optional=options.source is None and options.device is None)
+    recognizer = _load(options)
+    page = Page(options, first, opener, recognizer)
+    return page.server.source, [recognizer, page.tap], page
 
 
 def _check(options: _Options) -> None:

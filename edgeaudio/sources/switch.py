@@ -28,10 +28,15 @@ _LOG = logging.getLogger(__name__)
 _SILENCE = np.zeros(3 * SAMPLE_RATE_HZ // 2, np.float32)
 """Follows an input when it is left, so that what was being said ends as it does after any silence. It is
 shorter than what is reported as a muted microphone."""
+_AHEAD_S = 0.5
+"""How far an input without a clock may be ahead: a recorder behind a pipe is never quite even."""
+_NAP_S = 0.02
 
 
 class SwitchSource:
     """Hands on one input at a time, or none; its clock runs on in between.
+
+    An input that goes by no clock, such as a pipe, is read no faster than it would have been spoken.
 
     It never ends by itself: an input that ends or breaks leaves it waiting for the next. The time without
     an input becomes a `Gap` with the cause ``paused``, so that positions keep telling the time. Inputs are
@@ -74,6 +79,7 @@ class SwitchSource:
         self._left_at = time.monotonic()
         self._left_end = 0
         self._offset = 0
+        self._begun_at = 0.0
         self._clocks: deque[tuple[int, Callable[[int], float]]] = deque(maxlen=4)
         self._earlier = CaptureStats()
 
@@ -164,6 +170,7 @@ class SwitchSource:
         if self.ring.end or missing > SAMPLE_RATE_HZ:  # else it begins with the stream: nothing was missed
             self.ring.lose(max(0, missing), "paused")
         offset = self._offset = self.ring.end
+        self._begun_at = time.monotonic()
         self._clocks.append((offset, lambda sample: source.captured_at(sample - offset)))
         self._input = source
         self._on_begin(source)
@@ -172,8 +179,11 @@ class SwitchSource:
         """Move what the input has into the ring; leave an input that has ended or broken."""
         ring = self.ring
         finished = source.finished  # read before the wait: so no sample can come after it
+        wanted = max(1, min(n_samples - ring.available, source.ring.capacity))
+        if not source.live and not self._is_due(ring.end + wanted):
+            time.sleep(min(timeout_s, _NAP_S))
+            return
         try:
-            wanted = max(1, min(n_samples - ring.available, source.ring.capacity))
             available = source.wait(wanted, timeout_s)
         except EdgeAudioError as error:
             _LOG.warning("%s", error)
@@ -190,6 +200,11 @@ class SwitchSource:
                 ring.lose(gap.n_samples, gap.cause)
             elif finished:
                 self._leave(source, None)
+
+    def _is_due(self, end: int) -> bool:
+        """Whether the clock has come near this place in the ring."""
+        heard_s = (end - self._offset) / SAMPLE_RATE_HZ
+        return heard_s <= time.monotonic() - self._begun_at + _AHEAD_S
 
     def _leave(self, source: Source, error: EdgeAudioError | None) -> None:
         self._input = None

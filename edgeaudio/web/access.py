@@ -48,7 +48,7 @@ class Refusal(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read ``HOST:PORT``, ``HOST``, ``PORT`` or ``[IPv6]:PORT``; what is missing is the default.
+    """Read ``HOST:PORT``, ``PORT``, ``localhost`` or an address in numbers; what is missing is the default.
 
     Raises
     ------
@@ -67,12 +67,20 @@ def parse_address(text: str) -> Address:
         text = f":{text}"
     match = _AUTHORITY.fullmatch(text)
     port = int((match and match["port"]) or default_port)
-    if match is None or port > 65535:
+    host = match["host"].strip("[]").lower() if match else ""
+    # A name alone is no address: it may be a file that was meant as the source.
+    named = bool(host) and host != "localhost" and not _is_number(host)
+    if (
+        match is None
+        or port > 65535
+        or (named and match["port"] is None)
+        or (not host and match["port"] is None)
+    ):
         raise UsageError(
             f"{text!r} is no address to serve the page on",
             hint=f"Write HOST:PORT, for example {DEFAULT_ADDRESS} or [::1]:8765.",
         )
-    return Address(match["host"].strip("[]").lower() or default_host, port)
+    return Address(host or default_host, port)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,13 @@ class CaptionServer:
         self._hub = Hub(self._board, tap)
         self._inputs = Inputs(self._board.show_input, opener, input_name) if switchable else None
         if self._inputs is None:
-            fixed = {"listening": "server", "name": input_name, "server": input_name, "choices": [], "message": ""}
+            fixed = {
+                "listening": "server",
+                "name": input_name,
+                "server": input_name,
+                "choices": [],
+                "message": "",
+            }
             self._board.show_input(fixed)
 
     @property
