@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from edgeaudio.frontend import FrontendSpec
-from edgeaudio.models.manifest import Decision
-from edgeaudio.training.export import Agreement, write_bundle
+from edgeaudio.models.manifest import Captions, Decision
+from edgeaudio.training.export import Agreement, update_manifest, write_bundle
 from edgeaudio.training.graph import Add, Conv, Graph
 from edgeaudio.types import Frames
 
 LABELS = ("yes", "no", "unknown", "silence")
+PHONES = ("<blank>", "G", "N", "OW")
 MEAN, SCALE = -6.0, 4.0
 
 
@@ -82,6 +83,9 @@ def calibration(graph: Graph) -> list[Frames]:
     return [random_frames(150, seed, graph) for seed in range(12)]
 
 
+PLAIN = Decision(threshold=0.5, smoothing_ms=100, refractory_ms=1000)
+
+
 def facts(**changes: Any) -> dict[str, Any]:
     """The fields of a valid model.yaml for :func:`residual_graph`."""
     fields: dict[str, Any] = {
@@ -105,3 +109,11 @@ def facts(**changes: Any) -> dict[str, Any]:
 def write_random_bundle(folder: Path) -> Agreement:
     graph = residual_graph()
     return write_bundle(graph, calibration(graph), out_dir=folder, **facts())
+
+
+def write_captions_bundle(folder: Path, **captions: Any) -> None:
+    """A recogniser of three phones, with random weights."""
+    graph = residual_graph()
+    write_bundle(graph, calibration(graph), out_dir=folder, **facts(labels=PHONES, decision=PLAIN))
+    section = Captions(**{"units": "phones", **captions})
+    update_manifest(folder, name="random-captions", kind="captions", decision=None, captions=section)

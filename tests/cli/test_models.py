@@ -13,7 +13,7 @@ from edgeaudio.cli import wake
 from edgeaudio.models import catalogue
 from tests.cli import scripted
 from tests.cli.conftest import Run
-from tests.networks import write_random_bundle
+from tests.networks import write_captions_bundle, write_random_bundle
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +42,19 @@ def test_lists_what_can_be_heard(run: Run, bundle: Path) -> None:
     assert header.split() == ["name", "kind", "version", "hears"]
     assert line.split()[:3] == ["random", "commands", "1"]
     assert "silence" not in line
+
+
+def test_recognisers_say_what_they_hear_too(run: Run, bundle: Path) -> None:
+    write_captions_bundle(bundle.parent / "captions", language="english-small")
+    lines = run("models", "list").out.splitlines()
+    assert "speech in 3 phones, words of english-small" in lines[1]
+    facts = json.loads(run("models", "list", "--json").out)
+    assert [fact["kind"] for fact in facts] == ["captions", "commands"]
+    shown = run("models", "show", "captions").out
+    assert "\ncaptions" in shown
+    assert "language english-small" in shown
+    assert "\ndecision" not in shown
+    assert run("models", "verify", "captions").code == 0
 
 
 def test_a_broken_model_is_listed_as_such(run: Run, bundle: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from edgeaudio.errors import ModelError
 from edgeaudio.models import catalogue
-from edgeaudio.models.catalogue import find_model, list_models, search_path
+from edgeaudio.models.catalogue import find_language, find_model, list_models, search_path
 
 
 @pytest.fixture
@@ -93,6 +93,35 @@ def test_a_user_without_a_home_has_the_bundled_models(homeless: None) -> None:
 def test_names_that_no_file_can_have(installed: Path, name: str) -> None:
     with pytest.raises(ModelError, match=r"unknown model|holds no model"):
         find_model(name)
+
+
+def test_languages_are_found_by_name_and_by_path(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = installed / "english-small"
+    folder.mkdir()
+    (folder / "language.bin").write_bytes(b"")
+    file = folder / "language.bin"
+    assert find_language("english-small") == file
+    for path in (folder, str(folder), file, str(file)):
+        assert find_language(path) == file
+    monkeypatch.chdir(folder)
+    assert find_language("./language.bin") == Path("language.bin")
+    assert "english-small" not in {entry.name for entry in list_models()}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("english-smal", "(?s)unknown language model 'english-smal'.*Did you mean 'english-small'"),
+        ("commands-12", "unknown language model 'commands-12'"),
+        ("./nowhere", "nowhere: there is no such language model"),
+        (Path("nowhere.bin"), "nowhere.bin: there is no such language model"),
+    ],
+)
+def test_an_unknown_language_says_what_was_looked_for(installed: Path, wrong: str, message: str) -> None:
+    (installed / "english-small").mkdir()
+    (installed / "english-small" / "language.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match=message):
+        find_language(wrong)
 
 
 def test_listing_shows_what_is_broken_and_why(installed: Path) -> None:

@@ -7,7 +7,10 @@ import pytest
 
 from edgeaudio.models import verify as module
 from edgeaudio.models.bundle import load_bundle
+from edgeaudio.models.manifest import Graphs
 from edgeaudio.models.verify import verify
+from edgeaudio.training.export import update_manifest
+from tests.networks import write_captions_bundle
 
 
 def outcomes(folder: Path) -> dict[str, tuple[str, str]]:
@@ -18,6 +21,15 @@ def test_a_good_bundle_passes_on_both_runtimes(folder: Path) -> None:
     found = outcomes(folder)
     assert list(found) == ["manifest", "golden", "litert", "onnx"]
     assert {outcome for outcome, _ in found.values()} == {"ok"}
+
+
+def test_a_recogniser_passes_on_the_runtimes_that_it_has_a_graph_for(tmp_path: Path) -> None:
+    write_captions_bundle(tmp_path)
+    assert {outcome for outcome, _ in outcomes(tmp_path).values()} == {"ok"}
+    graphs = load_bundle(tmp_path).manifest.graphs
+    update_manifest(tmp_path, graphs=Graphs(onnx=graphs.onnx))
+    assert outcomes(tmp_path)["litert"] == ("skipped", "the model has no graph for it")
+    assert outcomes(tmp_path)["onnx"][0] == "ok"
 
 
 @pytest.mark.parametrize("value", [1.0, np.nan])
