@@ -6,10 +6,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +45,7 @@ def load_recognizer(options: caption._Options) -> Recognizer:
 
     words = [
         (second + start, second + start + 0.4, text)
-        for second in range(0, 120, 3)
+        for second in range(0, 3600, 3)
         for start, text in ((0.4, "one"), (0.8, "two"), (1.2, "three"))
     ]
     return scripted_recognizer(words, endpoint=caption._endpoint(options))
@@ -57,6 +63,44 @@ def running(*args: str | Path, real: bool = False, **options: Any) -> Iterator[s
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
+
+
+def on_a_terminal(*args: str | Path, until: bytes, columns: int = 80) -> tuple[str, int]:
+    """Run on a terminal and press Ctrl-C when it shows `until`; return all that was drawn, and the code."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES"}}
+    environment |= {"LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8", "TERM": "xterm"}
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, args)],
+        cwd=ROOT,
+        env=environment,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
+    os.close(slave)
+    screen = b""
+    watchdog = threading.Timer(60.0, process.kill)
+    watchdog.start()
+    interrupted = False
+    try:
+        while True:
+            select.select([master], [], [])
+            try:
+                screen += os.read(master, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not interrupted and until in screen:
+                process.send_signal(signal.SIGINT)
+                interrupted = True
+        return screen.decode(), process.wait(60.0)
+    finally:
+        watchdog.cancel()
+        os.close(master)
+        process.kill()
+        process.wait()
 
 
 def read_until(process: subprocess.Popen[bytes], text: bytes) -> None:

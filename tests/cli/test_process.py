@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import select
 import signal
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.cli.scripted import COMMAND, ROOT, read_until, running
+from tests.cli.scripted import COMMAND, ROOT, on_a_terminal, read_until, running
 
 WAIT_S = 60.0
 """For things that take a second, on a machine that may be busy with other tests."""
@@ -166,7 +162,7 @@ def test_a_silent_pipe_can_be_interrupted() -> None:
 
 
 def test_a_terminal_gets_a_calm_line_and_the_words_above_it(one_minute: Path) -> None:
-    screen, code = _on_a_terminal("wake", str(one_minute))
+    screen, code = on_a_terminal("wake", one_minute, until=b"computer 1.00, 0 s ago")
     assert code == 0
     assert re.search(r"\r[█▏▎▍▌▋▊▉·]+ +-\d+ dBFS  listening 0 s\x1b\[K", screen)
     assert re.search(r"\r\x1b\[K0\.[45]\d s  computer  1\.00  latency 0\.\d\d s\r\n", screen)
@@ -176,39 +172,3 @@ def test_a_terminal_gets_a_calm_line_and_the_words_above_it(one_minute: Path) ->
     # At most ten drawings a second; a drawing begins with a return and is no erasure.
     heard_s = float(re.findall(r"heard +([\d.]+) s", screen)[0])
     assert len(re.findall(r"\r[^\n\x1b]", screen)) <= 10 * (heard_s + 1)
-
-
-def _on_a_terminal(*args: str) -> tuple[str, int]:
-    """Run on a terminal of 80 columns, press Ctrl-C after the first word; return all that was drawn."""
-    master, slave = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "80", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
-    process = subprocess.Popen(
-        [*COMMAND, *args],
-        cwd=ROOT,
-        env=environment,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-    )
-    os.close(slave)
-    screen = b""
-    watchdog = threading.Timer(WAIT_S, process.kill)
-    watchdog.start()
-    interrupted = False
-    try:
-        while True:
-            select.select([master], [], [])
-            try:
-                screen += os.read(master, 65536)
-            except OSError:  # how Linux says that the other side is closed
-                break
-            if not interrupted and b"computer 1.00, 0 s ago" in screen:
-                process.send_signal(signal.SIGINT)
-                interrupted = True
-        return screen.decode(), process.wait(WAIT_S)
-    finally:
-        watchdog.cancel()
-        os.close(master)
-        process.kill()
-        process.wait()
