@@ -13,6 +13,7 @@ import click
 
 from edgeaudio.cli.common import json_option, log_level_option, print_json
 from edgeaudio.cli.progress import progress_bar
+from edgeaudio.cli.train_language import language
 from edgeaudio.errors import MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ _OPTIONS = (
 def train() -> None:
     """Train a model and export it.
 
-    Needs the extra "train": pip install "edgeaudio[train]". Corpora are folders with a manifest.tsv:
-    path, label, and if known seconds, speaker, split and text. Speakers are kept apart: a quarter of
-    them (half of the recordings of a wake word) is only measured on.
+    All but "language" need the extra "train": pip install "edgeaudio[train]". Corpora are folders with a
+    manifest.tsv: path, label, and if known seconds, speaker, split and text. Speakers are kept apart: a
+    quarter of them (half of the recordings of a wake word) is only measured on.
     """
 
 
@@ -143,3 +144,6 @@ def _show(job: Job, results: dict[str, Any], *, as_json: bool) -> None:
     click.echo(f"wrote {job.output}")
     for name, value in results.items():
         click.echo(f"  {name}: {value}")
+
+
+train.add_command(language)

@@ -83,6 +83,11 @@ class Pronouncer:
             raise ModelError(f"{path} holds no graphones", hint="Make it with: edgeaudio train language")
         return cls(model)
 
+    def can_pronounce(self, word: str) -> bool:
+        """Whether the model knows all letters of `word`."""
+        plain = _plain(word)
+        return 0 < len(plain) <= _MAX_LETTERS and all(letter in self._spelling for letter in plain)
+
     def pronounce(self, word: str) -> list[str]:
         """Return the most probable phones of `word`; accents and upper case are taken off it.
 
@@ -91,9 +96,7 @@ class Pronouncer:
         UsageError
             The word holds a letter that the model never saw, is empty or far too long.
         """
-        plain = "".join(
-            mark for mark in unicodedata.normalize("NFKD", word.lower()) if not unicodedata.combining(mark)
-        )
+        plain = _plain(word)
         strange = [letter for letter in plain if letter not in self._spelling]
         if strange or not 0 < len(plain) <= _MAX_LETTERS:
             problem = f"there is no letter {strange[0]!r}" if strange else f"it has {len(plain)} letters"
@@ -145,3 +148,9 @@ class Pronouncer:
             ends = zip(scores, automaton.arc_next[here].tolist(), strict=True)
             self._arcs[state] = dict(zip(automaton.arc_word[here].tolist(), ends, strict=True))
         return self._arcs[state]
+
+
+def _plain(word: str) -> str:
+    """Take accents and upper case off a word."""
+    marks = unicodedata.normalize("NFKD", word.lower())
+    return "".join(mark for mark in marks if not unicodedata.combining(mark))

@@ -44,7 +44,7 @@ def choose_words(
     counts = Counter(word for sentence in sentences for word in sentence.words)
     chosen = {word: list(lexicon[word]) for word in counts if word in lexicon}
     for word, count in counts.items():
-        if word not in lexicon and count >= min_count:
+        if word not in lexicon and count >= min_count and pronouncer.can_pronounce(word):
             chosen[word] = [" ".join(pronouncer.pronounce(word))]
     known = set(chosen)
     for word, said in lexicon.items():
