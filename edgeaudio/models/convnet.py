@@ -59,7 +59,7 @@ class Conv:
     @property
     def radius(self) -> int:
         """Frames of the source on either side of the one that an output frame stands for."""
-        return self.dilation * (self.weight.shape[2] - 1) // 2
+        return self.dilation * (int(self.weight.shape[2]) - 1) // 2
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ class ConvNet:
     @property
     def stride(self) -> int:
         """Frames for each output frame."""
-        strides: Iterable[int] = (node.stride for node in self.nodes if isinstance(node, Conv))
-        return math.prod(strides)
+        return math.prod(node.stride for node in self.nodes if isinstance(node, Conv))
 
     @property
     def n_labels(self) -> int:
@@ -181,6 +180,8 @@ class _Reader:
         last = list(self.nodes)[-1:]
         if logits is None or [logits] != last or not isinstance(self.nodes[logits], Conv):
             raise self.refusal("its output is not that of its last convolution")
+        if not any(isinstance(node, Conv) and node.radius for node in self.nodes.values()):
+            raise self.refusal("none of its convolutions looks further than one frame")
         scales = {name: _of_what_remains(scale, self.nodes[name]) for name, scale in self.scales.items()}
         return ConvNet(n_bands, tuple(self.nodes.values()), logits, scales)
 

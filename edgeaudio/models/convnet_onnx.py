@@ -27,9 +27,6 @@ from edgeaudio.models.convnet import Add, Conv, ConvNet, IntegerWeight, Scale
 __all__ = ["Geometry", "StreamGraph", "write_stream"]
 
 # The oldest versions with everything used here; readable by onnxruntime 1.20 and later.
-import os
-
-OFF = int(os.environ.get("OFF", "0"))
 _OPSET, _IR_VERSION = 17, 8
 
 
@@ -76,8 +73,8 @@ class _Writer:
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
         self.states: dict[str, int] = {}
-        # Frames of each tensor, and how many of them lie before the end of the chunk.
-        self.sizes = {net.frames: (geometry.window, geometry.left + geometry.chunk)}
+        # Frames of each tensor, and where in it the chunk begins and ends.
+        self.spans = {net.frames: (geometry.window, geometry.left, geometry.left + geometry.chunk)}
         self.channels = {net.frames: net.n_bands}
         # What has been written of each tensor: its form ("float", "integer") and its name.
         self.forms: dict[tuple[str, str], str] = {}
@@ -143,26 +140,27 @@ class _Writer:
     def surround(self, node: Conv, form: str) -> tuple[str, list[int]]:
         """Put the state before the source; return the whole and the padding that is still needed."""
         source, radius = self.form(node.source, form), node.radius
-        frames, end = self.sizes[node.source]
+        frames, begin, end = self.spans[node.source]
         self.channels[node.output] = len(node.weight)
-        self.sizes[node.output] = (-(-frames // node.stride), end // node.stride)
-        left = radius
-        if radius and not self.geometry.left:
+        self.spans[node.output] = (-(-frames // node.stride), begin // node.stride, end // node.stride)
+        if not radius:
+            return source, [0, 0]
+        missing = radius
+        if not self.geometry.left:
             source = self.extend(node, source, form)
-            left = 0
-        right = radius
-        if node.output == self.last:
-            # Only outputs up to the end of the chunk: input beyond their reach is cut or not padded.
-            right = end + radius - frames
-            self.sizes[node.output] = (end // node.stride, end // node.stride)
-            if right < 0:
-                source = self.cut(source, f"near_{node.output}", 0, right, form)
-                right = 0
-        return source, [left, right]
+            missing, frames, begin, end = 0, frames + radius, begin + radius, end + radius
+        if node.output != self.last:
+            return source, [missing, radius]
+        # Only the chunk is wanted: what lies beyond its reach is cut off, what its reach lacks is padding.
+        n_out = (end - begin) // node.stride
+        self.spans[node.output] = (n_out, 0, n_out)
+        first, behind = begin - radius, end + radius
+        if first > 0 or behind < frames:
+            source = self.cut(source, f"near_{node.output}", max(first, 0), min(behind, frames), form)
+        return source, [max(0, -first), max(0, behind - frames)]
 
     def extend(self, node: Conv, source: str, form: str) -> str:
         channels, radius = self.channels[node.source], node.radius
-        # At one network input (and nowhere else) frames and channels of float tensors change places.
         shape = (1, channels, radius) if form == "float" else (1, radius, channels)
         dtype = np.float32 if form == "float" else np.uint8
         state, whole = f"state_{node.output}", f"extended_{node.output}"
@@ -170,7 +168,7 @@ class _Writer:
         self.inputs.append(_tensor(state, shape, dtype))
         self.outputs.append(_tensor(f"next_{state}", shape, dtype))
         self.node("Concat", [state, source], whole, axis=2 if form == "float" else 1)
-        _, end = self.sizes[node.source]
+        _, _, end = self.spans[node.source]
         self.cut(whole, f"next_{state}", end, end + radius, form)
         return whole
 
@@ -203,10 +201,7 @@ class _Writer:
         inputs = [
             source,
             *self.scale(node.source),
-            self.const(
-                f"weight_{name}",
-                ((integer.values.astype(np.int16) + 128).astype(np.uint8) if OFF else integer.values),
-            ),
+            self.const(f"weight_{name}", weight),
             self.const(f"weight_scale_{name}", integer.scale),
             self.const(f"offsets_{len(offsets)}", offsets),
             *self.scale(name),
@@ -218,7 +213,7 @@ class _Writer:
         self.forms[name, "integer"] = output
 
     def add(self, node: Add) -> None:
-        self.sizes[node.output] = self.sizes[node.sources[0]]
+        self.spans[node.output] = self.spans[node.sources[0]]
         self.channels[node.output] = self.channels[node.sources[0]]
         if all(tensor in self.net.scales for tensor in (*node.sources, node.output)):
             inputs = [part for t in node.sources for part in (self.form(t, "integer"), *self.scale(t))]
