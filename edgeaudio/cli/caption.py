@@ -17,19 +17,23 @@ from edgeaudio.cli.common import json_option, log_level_option, quiet_libraries,
 from edgeaudio.cli.listening import (
     HookOptions,
     SourceOptions,
-    backend_option,
     check_source,
     hook_options,
     open_hook,
     open_source,
     source_options,
 )
+from edgeaudio.cli.recognition import (
+    RecognizerOptions,
+    check_recognizer,
+    load_recognizer,
+    recognizer_options,
+)
 from edgeaudio.cli.startup import load_numba
 from edgeaudio.cli.web import Page, WebOptions, first_source, settle_web, web_options
 from edgeaudio.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from edgeaudio.backends.base import Runtime
     from edgeaudio.sinks import Sink
     from edgeaudio.sinks.transcript import TranscriptFile
     from edgeaudio.sources.base import Source
@@ -39,23 +43,15 @@ if TYPE_CHECKING:
 
 __all__ = ["caption"]
 
-_DEFAULT_MODEL = "captions-en-small"
-
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, HookOptions, WebOptions):
+class _Options(SourceOptions, RecognizerOptions, HookOptions, WebOptions):
     form: Literal["live", "text", "json", "srt", "vtt"] | None
     as_json: bool
     output: Path | None
-    model: str
-    language: str | None
-    grammar: Path | None
-    hotwords: tuple[str, ...]
-    decoder: Literal["auto", "greedy", "prefix", "lexicon"]
     end_silence_s: float | None
     end_complete_s: float | None
     max_length_s: float | None
-    backend: Runtime | None
 
 
 @click.command()
@@ -73,35 +69,7 @@ class _Options(SourceOptions, HookOptions, WebOptions):
     metavar="FILE",
     help="Append to this file too; its name tells the format (.txt .json .srt .vtt), else --format.",
 )
-@click.option(
-    "--model", metavar="NAME|PATH", default=_DEFAULT_MODEL, show_default=True, help="Model to listen with."
-)
-@click.option(
-    "--lm",
-    "language",
-    metavar="NAME|PATH",
-    help="Lexicon and language model, instead of the model's own.",
-)
-@click.option(
-    "--grammar",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Understand only the orders in this file.",
-)
-@click.option(
-    "--hotword",
-    "hotwords",
-    multiple=True,
-    metavar="TEXT[:BOOST]",
-    help="Words that are likely to be said, such as a name; repeatable.",
-)
-@click.option(
-    "--decoder",
-    type=click.Choice(["auto", "greedy", "prefix", "lexicon"]),
-    default="auto",
-    show_default=True,
-    help="How words are found.",
-)
+@recognizer_options
 @click.option(
     "--end-silence",
     "end_silence_s",
@@ -123,7 +91,6 @@ class _Options(SourceOptions, HookOptions, WebOptions):
     type=seconds(2, 120),
     help="Longest caption; what follows is the next one.  [default: 20]",
 )
-@backend_option
 @web_options
 @hook_options("final caption")
 @log_level_option
@@ -198,8 +165,7 @@ def _check(options: _Options) -> None:
     check_source(options, "caption")
     if options.as_json and options.form not in (None, "json"):
         raise UsageError(f"both --json and --format {options.form} were given", hint="Give one of them.")
-    if options.grammar is not None and options.language is not None:
-        raise UsageError("--grammar brings its own language; --lm has no use", hint="Leave one of them out.")
+    check_recognizer(options)
     if options.end_complete_s is not None and options.grammar is None:
         raise UsageError("--end-complete is for orders of a --grammar", hint="Leave it out.")
     if options.output is not None and options.source is not None and _is_same(options.output, options.source):
@@ -225,17 +191,7 @@ def _open_file(options: _Options) -> TranscriptFile | None:
 
 
 def _load(options: _Options) -> Recognizer:
-    from edgeaudio.tasks.recognizer import Recognizer
-
-    return Recognizer.load(
-        options.model,
-        language=options.language,
-        grammar=options.grammar,
-        hotwords=options.hotwords,
-        backend=options.backend,
-        endpoint=_endpoint(options),
-        decoder=options.decoder,
-    )
+    return load_recognizer(options, _endpoint(options))
 
 
 def _endpoint(options: _Options) -> Endpoint:

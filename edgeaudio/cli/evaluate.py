@@ -9,6 +9,7 @@ import click
 
 from edgeaudio.backends import RUNTIMES, Runtime
 from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table
+from edgeaudio.cli.evaluate_captions import captions
 from edgeaudio.cli.progress import progress_bar
 from edgeaudio.errors import UsageError
 
@@ -33,6 +34,9 @@ def evaluate() -> None:
     A MANIFEST is a tab-separated file whose first line names its columns: path (relative to the file),
     label, and if known seconds, speaker, split and text.
     """
+
+
+evaluate.add_command(captions)
 
 
 @evaluate.command()

@@ -56,7 +56,9 @@ class Row:
     text: str = ""
 
 
-def read_manifest(path: str | Path, *, require: Collection[str] = ()) -> list[Row]:
+def read_manifest(
+    path: str | Path, *, require: Collection[str] = (), speaker_column: str = "speaker"
+) -> list[Row]:
     """Read a manifest and check that every recording it names exists.
 
     Parameters
@@ -65,6 +67,8 @@ def read_manifest(path: str | Path, *, require: Collection[str] = ()) -> list[Ro
         The TSV file.
     require : collection of str
         Columns that must be present beside ``path``, for example ``["label"]``.
+    speaker_column : str, optional
+        The column that tells who speaks; required where it is another one than usual.
 
     Returns
     -------
@@ -79,7 +83,12 @@ def read_manifest(path: str | Path, *, require: Collection[str] = ()) -> list[Ro
     """
     path = Path(path)
     lines = _numbered_lines(path)
-    columns = _read_header(path, next(lines, None), require)
+    if speaker_column != "speaker":
+        require = [*require, speaker_column]
+    columns = [
+        "speaker" if name == speaker_column else "" if name == "speaker" else name
+        for name in _read_header(path, next(lines, None), require)
+    ]
     rows = [_parse_row(path, number, line, columns) for number, line in lines]
     if not rows:
         raise InputError(f"{path}: the manifest lists no recordings", hint="Add one line for each recording.")

@@ -125,7 +125,8 @@ def test_a_caption_ends_at_its_longest(run: Run, tmp_path: Path) -> None:
         (["--end-silence", "nan"], "nan s is not between"),
         (["--max-length", "500"], "500 s is not between 2 and 120"),
         (["--end-complete", "1"], "--end-complete is for orders"),
-        (["--grammar", "a.jsgf", "--lm", "english-small"], "--grammar brings its own language"),
+        (["--grammar", "a.jsgf", "--hotword", "edge"], "--grammar allows its own words only"),
+        (["--hotword", " "], "a --hotword is empty"),
         (["--decoder", "magic"], "'magic' is not one of"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,3 +66,36 @@ def test_it_gives_up_when_told_to(pulse: PulseServer) -> None:
     assert process.returncode == 4
     assert b"was away for 1 s" in err
     assert b"heard  " in err
+
+
+def test_captions_survive_an_unplug_and_end_what_was_being_said(pulse: PulseServer, tmp_path: Path) -> None:
+    with (
+        pulse.playing(NOISE),
+        running("caption", "--device", "pulse", "--json", "--output", tmp_path / "a.srt") as process,
+    ):
+        assert process.stdout is not None
+        events: list[dict[str, Any]] = []
+
+        def until(wanted: Callable[[dict[str, Any]], bool]) -> None:
+            for line in process.stdout or ():
+                events.append(json.loads(line))
+                if wanted(events[-1]):
+                    return
+            raise AssertionError("it ended too soon")
+
+        until(lambda event: event["type"] == "caption" and len(event["words"]) == 1)
+        pulse.unplug()
+        until(lambda event: event["type"] == "device_lost")
+        pulse.plug()
+        # The script goes on behind a gap, as the microphone does.
+        until(lambda event: event["type"] == "gap")
+        until(lambda event: event["type"] == "caption" and event["final"])
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    captions = [event for event in events if event["type"] == "caption"]
+    assert [event["final"] for event in captions if event["caption_id"] == 1].count(True) == 1
+    assert captions[-1]["latency_s"] < 3.0
+    assert "one" in (tmp_path / "a.srt").read_text()
+    assert b"trouble   microphone gone 1" in err
+    assert b"ALSA lib" not in err

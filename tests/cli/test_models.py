@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -168,3 +169,43 @@ def test_wake_runs_a_real_graph(run: Run, bundle: Path, five_seconds: Path, back
     outcome = run("wake", five_seconds, "--fast", "--model", bundle, "--backend", backend)
     assert outcome.code == 0
     assert "heard     5.0 s" in outcome.err
+
+
+@pytest.fixture
+def quartznet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file to be added, and nowhere else to add it to than a folder of the test's own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    path = tmp_path / "small.onnx"
+    path.write_bytes(Export(quantized=True).data)
+    return path
+
+
+def test_adds_a_network_and_removes_it(run: Run, quartznet: Path) -> None:
+    digest = hashlib.sha256(quartznet.read_bytes()).hexdigest()
+    outcome = run("models", "add", quartznet, "--name", "mine", "--sha256", digest)
+    assert outcome.code == 0
+    assert digest in outcome.out
+    assert "edgeaudio caption --model mine" in outcome.out
+    assert "Not settled" in run("models", "show", "mine").out
+    assert run("models", "verify", "mine").code == 0
+    assert run("models", "add", quartznet, "--name", "mine").code == 5
+    assert run("models", "remove", "mine").code == 0
+    assert "unknown model 'mine'" in run("models", "remove", "mine").err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "why"),
+    [
+        (["{file}", "--sha256", "0" * 64], 5, "not the one asked for"),
+        (["{file}", "--name", "Mine"], 2, "cannot be called 'Mine'"),
+        (["http://localhost/net.onnx"], 2, "not an https address"),
+        (["https://localhost:9/net.onnx"], 3, "cannot download"),
+        (["{folder}/nothing.onnx"], 5, "cannot read"),
+        ([__file__], 5, "no ONNX file"),
+    ],
+)
+def test_what_cannot_be_added(run: Run, quartznet: Path, args: list[str], code: int, why: str) -> None:
+    outcome = run("models", "add", *(arg.format(file=quartznet, folder=quartznet.parent) for arg in args))
+    assert outcome.code == code
+    assert why in outcome.err
+    assert not (quartznet.parent / "data").exists()

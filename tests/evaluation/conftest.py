@@ -11,6 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from edgeaudio.backends.base import Signature
+from edgeaudio.cli.main import main
 from edgeaudio.evaluation.scoring import Scorer
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.models.manifest import ClipDecision, Decision, ModelManifest
@@ -45,6 +46,18 @@ class ToneGraph:
 
     def reset(self) -> None:
         pass
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """``run("evaluate", …)`` gives exit code, standard output and standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 @pytest.fixture

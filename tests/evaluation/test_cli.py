@@ -8,25 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeaudio.cli.main import main
 from tests.evaluation.conftest import OTHER_HZ, WORD_HZ, tone
 
 QUIET = np.random.default_rng(6).normal(0, 1e-4, 16_000).astype(np.float32)
 YES = ("yes", np.concatenate([QUIET[:4000], tone(WORD_HZ, 0.5)]))
 NO = ("no", np.concatenate([QUIET[:4000], tone(OTHER_HZ, 0.5)]))
 ROOM = ("", np.concatenate([QUIET, tone(OTHER_HZ, 0.5), QUIET]))
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """``run("evaluate", …)`` gives exit code, standard output and standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
