@@ -148,12 +148,12 @@ class _Reader:
 
     def _gram(self, length: int, order: int) -> tuple[list[str], tuple[float, float]]:
         fields = self._line.split()
-        if not length + 1 <= len(fields) <= length + 1 + (length < order):
+        most = length + 1 + (length < order)
+        if not length + 1 <= len(fields) <= most:
             wanted = f"a logarithm, {length} word{'s' * (length > 1)}"
-            raise self._problem(
-                f"{len(fields)} fields; here should be {wanted}{' and perhaps another' * (length < order)}",
-                self._column(min(len(fields) - 1, length + 1)),
-            )
+            further = " and perhaps another logarithm" * (length < order)
+            column = self._column(min(len(fields) - 1, most))
+            raise self._problem(f"{len(fields)} fields; here should be {wanted}{further}", column)
         prob = self._logarithm(0, fields[0])
         if prob > 0.0:
             raise self._problem(f"{fields[0]} is the logarithm of no probability", self._column(0))

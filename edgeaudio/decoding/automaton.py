@@ -135,7 +135,7 @@ def quantize(scores: ArrayLike) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 
 def _nearest(values: NDArray[np.float32], book: NDArray[np.floating]) -> NDArray[np.int64]:
-    # Halfway between -inf and anything lies -inf, to which -inf itself belongs.
-    with np.errstate(invalid="ignore"):
-        middles = (book[:-1] + book[1:]) / 2
+    # In float64 there is a middle between any two; between -inf and anything it is -inf.
+    exact = book.astype(np.float64)
+    middles = (exact[:-1] + exact[1:]) / 2
     return np.searchsorted(middles, values, side="left")

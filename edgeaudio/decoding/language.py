@@ -186,7 +186,7 @@ class Language:
     def word(self, number: int) -> str:
         """Return the spelling of word `number`."""
         start, end = self.word_offsets[number], self.word_offsets[number + 1]
-        return self.word_bytes[start:end].tobytes().decode("utf-8", errors="replace")
+        return self.word_bytes[start:end].tobytes().decode()
 
     def word_id(self, word: str) -> int | None:
         """Return the number of `word`, None where the lexicon lacks it or it is no word that is said."""

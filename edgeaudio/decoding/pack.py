@@ -154,7 +154,7 @@ def _lexicon_problems(arrays: Arrays) -> Iterator[str]:
     special = "".join(SPECIAL_WORDS).encode()
     if not _are_offsets(offsets, len(text), least=1) or (text[: len(special)].tobytes() != special):
         yield "the table of words is broken"
-    elif (text <= ord(" ")).any() or (text[offsets[:-1]] & 0xC0 == 0x80).any():
+    elif (text <= ord(" ")).any() or (text[offsets[:-1]] & 0xC0 == 0x80).any() or not _is_utf8(text):
         yield "a word is not UTF-8 text, or holds a blank"
     elif offsets[: len(SPECIAL_WORDS) + 1].tolist() != np.cumsum([0, *map(len, SPECIAL_WORDS)]).tolist():
         yield f"the first words are not {' '.join(SPECIAL_WORDS)}"
@@ -204,6 +204,14 @@ def _automaton_problems(arrays: Arrays, start_state: int) -> Iterator[str]:
         yield "backing off leads to no earlier state"
     if not all(_are_scores(arrays[name]) for name in ("score_codebook", "backoff_score", "unigram_score")):
         yield "a score is no logarithm"
+
+
+def _is_utf8(text: NDArray[Any]) -> bool:
+    try:
+        text.tobytes().decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _are_offsets(offsets: NDArray[Any], end: int, *, least: int) -> bool:
