@@ -142,7 +142,7 @@ def add_model(
     """
     net = read_convnet(data, what)
     _check_alphabet(net, what)
-    name = name or _name(net, what)
+    name = _name(net, what) if name is None else name
     _check_name(name)
     window = Window(left_ms=left_ms, chunk_ms=CHUNK_MS, lookahead_ms=lookahead_ms)
     hop_ms = QUARTZNET_FRONTEND.hop_ms

@@ -21,7 +21,7 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0917 - urllib calls it so
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> Any:
-        if urlsplit(newurl).scheme != "https":
+        if not _is_https(newurl):
             raise InputError(
                 f"{req.full_url} sends on to {newurl}, which is not https",
                 hint="Download the file by other means, check it, and give its path.",
@@ -48,7 +48,7 @@ def fetch(url: str, *, max_bytes: int, report: Callable[[int, int], None] | None
     InputError
         If there is no such file, it is too large, or it did not come whole.
     """
-    if urlsplit(url).scheme != "https" or not urlsplit(url).hostname:
+    if not _is_https(url):
         raise UsageError(f"{url} is not an https address", hint="Give an https:// address, or a path.")
     opener = urllib.request.build_opener(_OnlyHttps())
     # Some hosts refuse Python's own name.
@@ -62,6 +62,14 @@ def fetch(url: str, *, max_bytes: int, report: Callable[[int, int], None] | None
         raise InputError(f"cannot download {url}: {error.reason}") from error
     except (HTTPException, OSError, ValueError) as error:
         raise InputError(f"cannot download {url}: {error or type(error).__name__}") from error
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname)
+    except ValueError:  # brackets that do not match
+        return False
 
 
 def _receive(url: str, answer: Any, max_bytes: int, report: Callable[[int, int], None] | None) -> bytes:

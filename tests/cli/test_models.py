@@ -15,6 +15,7 @@ from edgeaudio.models import catalogue
 from tests.cli import scripted
 from tests.cli.conftest import Run
 from tests.networks import write_captions_bundle, write_random_bundle
+from tests.quartznet import Export
 
 
 @pytest.fixture(scope="session")
