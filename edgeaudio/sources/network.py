@@ -72,6 +72,7 @@ class NetworkSource:
         self._resampler = Resampler(sample_rate_hz)
         self._on_stop = on_stop
         self._news = threading.Event()
+        self._sent = 0
         self._ended = False
         self._stopped = False
         self._origin_s = time.monotonic()
@@ -81,6 +82,7 @@ class NetworkSource:
 
     def push(self, samples: Samples) -> None:
         """Add the next samples ``[n] float32`` at the sender's rate, at most a second of them at once."""
+        self._sent += samples.size
         at_16k = self._resampler.process(samples)
         if at_16k.size:
             self.ring.write(at_16k)
@@ -89,15 +91,16 @@ class NetworkSource:
 
     def lose(self, n_samples: int) -> None:
         """Record that the sender left out `n_samples` at its rate."""
-        self.ring.lose(round(n_samples * SAMPLE_RATE_HZ / self._rate_hz), "device_overflow")
+        self._sent += n_samples
+        self._write_rest()
+        missing = round(self._sent * SAMPLE_RATE_HZ / self._rate_hz) - self.ring.end
+        self.ring.lose(max(0, missing), "device_overflow")
         self._news.set()
 
     def end(self) -> None:
         """Say that no more will come; what was pushed can still be read. Idempotent."""
         if not self._ended:
-            rest = self._resampler.flush()
-            if rest.size:
-                self.ring.write(rest)
+            self._write_rest()
             self._ended = True
             self._news.set()
 
@@ -149,6 +152,11 @@ class NetworkSource:
             dropped_samples=self.ring.dropped,
             high_water_samples=self.ring.high_water,
         )
+
+    def _write_rest(self) -> None:
+        rest = self._resampler.flush()
+        if rest.size:
+            self.ring.write(rest)
 
     def _note_time(self) -> None:
         now = time.monotonic()

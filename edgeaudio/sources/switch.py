@@ -189,7 +189,7 @@ class SwitchSource:
             _LOG.warning("%s", error)
             self._leave(source, error)
             return
-        n = min(available, ring.free)
+        n = min(available, ring.free) if source.live else min(available, ring.free, wanted)
         view = source.ring.peek(n)
         if n and view is not None:
             ring.write(view)
@@ -212,7 +212,7 @@ class SwitchSource:
         self._earlier = _sum(self._earlier, source.stats())
         self._left_at, self._left_end = time.monotonic(), self.ring.end
         silence: Samples = _SILENCE[: self.ring.free]
-        if silence.size:
+        if silence.size and not self._stopped:
             self.ring.write(silence)
         self._on_end(source, error)
 
