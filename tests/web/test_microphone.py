@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,8 +58,7 @@ def listening(viewer, to):
 def closed_with(socket):
     """Wait until the server closes; its code and reason."""
     with pytest.raises(ConnectionClosed) as closed:
-        while True:
-            socket.recv(timeout=PATIENCE_S)
+        received(socket, "never")
     assert closed.value.rcvd is not None, "no reason was given"
     return closed.value.rcvd.code, closed.value.rcvd.reason
 
@@ -134,7 +134,7 @@ def test_audio_faster_than_it_can_be_spoken_is_refused(serve):
     server = serve(switchable=True)
     second = bytes(2 * SAMPLE_RATE_HZ)
     with heard(server), joined(server, "microphone") as microphone:
-        with pytest.raises(ConnectionClosed):
+        with contextlib.suppress(ConnectionClosed):
             for _ in range(1000):
                 microphone.send(second)
         assert closed_with(microphone) == (1008, "audio comes faster than it can have been spoken")
