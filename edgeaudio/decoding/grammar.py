@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -132,8 +132,18 @@ class Grammar:
         ending, arcs = self.states[state]
         return ending is not None and not arcs and state != 0
 
-    def spell(self, pronounce: Pronounce) -> dict[str, list[tuple[str, ...]]]:
+    def spell(
+        self, pronounce: Pronounce, known: Container[str] | None = None, *, own: bool = True
+    ) -> dict[str, list[tuple[str, ...]]]:
         """Return the pronunciations of all words: the file's own, else those that `pronounce` gives.
+
+        Parameters
+        ----------
+        pronounce : callable
+        known : container of str, optional
+            The units that the model has; pronunciations with others are left out.
+        own : bool
+            Whether those in the file count.
 
         Raises
         ------
@@ -142,12 +152,15 @@ class Grammar:
         """
         spoken: dict[str, list[tuple[str, ...]]] = {}
         for word in self.words:
-            own = self.pronunciations.get(word)
-            spoken[word] = [tuple(phones) for phones in own or pronounce(word)]
+            given = self.pronunciations.get(word) if own else None
+            said = [tuple(units) for units in given or pronounce(word)]
+            usable = [units for units in said if known is None or all(unit in known for unit in units)]
+            spoken[word] = [units for units in dict.fromkeys(usable) if units]
             if not spoken[word]:
+                problem = "the model cannot write" if said else "no pronunciation is known for"
                 raise self._rules.place_of(word).error(
-                    f"no pronunciation is known for '{word}'",
-                    f"Give one in the grammar:  pronounce {word} = EH JH AO D IY OW;",
+                    f"{problem} '{word}'",
+                    f"Spell it otherwise, or give its phones:  pronounce {word} = EH JH AO D IY OW;",
                 )
         return spoken
 
