@@ -205,7 +205,7 @@ class Recognizer:
     def reset(self, at_sample: int = 0) -> None:
         """Forget everything heard; the next frame begins at the absolute sample `at_sample`."""
         self._acoustic.reset()
-        self._decoder.reset()
+        self._reset_decoder()
         self._writer.begin()
         self._time.reset(at_sample)
         self._n_rows = 0
@@ -246,10 +246,10 @@ class Recognizer:
         self._n_rows += len(log_probs)
         self._time.n_decided += len(log_probs)
         if self._speaking:
-            self._decoder.process(log_probs)
+            self._decode(log_probs)
         elif log_probs[:, self._acoustic.blank].min() < _ACTIVE:
             self._speaking = True
-            self._decoder.process(self._rows[: self._n_rows])
+            self._decode(self._rows[: self._n_rows])
         else:
             return None
         found = self._decoder.hypothesis()
@@ -263,6 +263,14 @@ class Recognizer:
             return self._cut(found)
         return self._end()
 
+    def _decode(self, log_probs: LogProbs) -> None:
+        self._decoder.process(log_probs)
+        self._silence_score += float(log_probs[:, self._acoustic.blank].sum())
+
+    def _reset_decoder(self) -> None:
+        self._decoder.reset()
+        self._silence_score = 0.0
+
     def _grow(self, found: Hypothesis) -> Caption | None:
         """Commit what is certain or old enough."""
         n_old = found.stable
@@ -274,14 +282,17 @@ class Recognizer:
             self._decoder.commit(n_old)
             found = self._decoder.hypothesis()  # those that decide only at the end have not committed it
         return self._writer.update(
-            found, self._time.needed, tentative=self._tells_tentative and not self._shed
+            found,
+            self._time.needed,
+            silence_score=self._silence_score,
+            tentative=self._tells_tentative and not self._shed,
         )
 
     def _end(self) -> Caption | None:
         """Say the last word about this caption, and wait for the next."""
         found = self._decoder.flush()
-        caption = self._writer.finish(found, len(found.words), self._time.needed)
-        self._decoder.reset()
+        caption = self._finish(found, len(found.words))
+        self._reset_decoder()
         self._speaking = False
         self._forget_rows(self._n_rows - min(self._n_rows, self._n_before, found.quiet_frames))
         return caption
@@ -294,12 +305,15 @@ class Recognizer:
         n = self._writer.n_words
         behind = found.words[n - 1].end_frame
         until = found.words[n].start_frame if n < len(found.words) else self._n_rows
-        caption = self._writer.finish(found, n, self._time.needed)
+        caption = self._finish(found, n)
         # Half-way, since tokens are short and the sounds around them are not.
         self._forget_rows(min(behind + (until - behind + 1) // 2, self._n_rows))
-        self._decoder.reset()
-        self._decoder.process(self._rows[: self._n_rows])
+        self._reset_decoder()
+        self._decode(self._rows[: self._n_rows])
         return caption
+
+    def _finish(self, found: Hypothesis, n_words: int) -> Caption | None:
+        return self._writer.finish(found, n_words, self._time.needed, silence_score=self._silence_score)
 
     def _forget_rows(self, n: int) -> None:
         kept = self._n_rows - n

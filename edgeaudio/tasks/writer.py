@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CaptionWriter"]
 
-_CREDIBLE = 0.3
-"""The least mean confidence of what was understood: below, nobody spoke."""
+_CREDIBLE = 4.0
+_CREDIBLE_WORD = 1.0
+"""By how much, as a natural logarithm, a text must be more probable than silence: the whole of it, and per
+word. Noises that resemble a short word hardly are."""
 _TENTATIVE_S = 0.3
 """Tentative text alone changes at most so often: what changes more often cannot be read."""
 
@@ -40,8 +42,6 @@ class CaptionWriter:
         self, manifest: ModelManifest, spoken: Callable[[int], int], grammar: Grammar | None = None
     ) -> None:
         captions = manifest.recognition
-        # What a grammar's decoder returns, it has compared with all that could have been said instead.
-        self._credible = _CREDIBLE if grammar is None else 0.0
         self._name = manifest.name
         self._rate_hz = manifest.frontend.sample_rate_hz
         self._scale, self._offset = captions.confidence_scale, captions.confidence_offset
@@ -63,7 +63,9 @@ class CaptionWriter:
         self._shown_at = 0
         self._start_sample = 0
 
-    def update(self, found: Hypothesis, needed: int, *, tentative: bool) -> Caption | None:
+    def update(
+        self, found: Hypothesis, needed: int, *, silence_score: float, tentative: bool
+    ) -> Caption | None:
         """Commit the stable words of what was `found`.
 
         Parameters
@@ -72,6 +74,8 @@ class CaptionWriter:
             The caption as it reads now.
         needed : int
             Absolute sample behind the last one that `found` depended on.
+        silence_score : float
+            What the score would be if nothing had been said.
         tentative : bool
             Whether to tell of what follows the committed words.
 
@@ -85,13 +89,13 @@ class CaptionWriter:
         tail = self._tail(found) if tentative else ""
         waited = not self._is_shown or needed - self._shown_at >= _TENTATIVE_S * self._rate_hz
         if is_longer or (tail != self._tentative and waited):
-            return self._tell(found, tail, needed, final=False)
+            return self._tell(found, tail, needed, silence_score, final=False)
         return None
 
-    def finish(self, found: Hypothesis, n_words: int, needed: int) -> Caption | None:
+    def finish(self, found: Hypothesis, n_words: int, needed: int, *, silence_score: float) -> Caption | None:
         """Commit the first `n_words` words, say that the caption is over, and begin the next."""
         self._commit(found.words[self.n_words : n_words])
-        caption = self._tell(found, "", needed, final=True)
+        caption = self._tell(found, "", needed, silence_score, final=True)
         self.begin()
         return caption
 
@@ -113,9 +117,11 @@ class CaptionWriter:
         words = [word.text for word in found.words[self.n_words :]]
         return " ".join([*words, found.partial] if found.partial else words)
 
-    def _tell(self, found: Hypothesis, tentative: str, needed: int, *, final: bool) -> Caption | None:
+    def _tell(
+        self, found: Hypothesis, tentative: str, needed: int, silence_score: float, *, final: bool
+    ) -> Caption | None:
         if not self._is_shown:
-            if not self._is_credible(found.words):
+            if not self._is_credible(found, silence_score):
                 return None
             self._last_id += 1
             self._is_shown = True
@@ -140,9 +146,11 @@ class CaptionWriter:
             sample_rate_hz=self._rate_hz,
         )
 
-    def _is_credible(self, words: Sequence[Word]) -> bool:
-        confidences = [self._confidence(word) for word in words]
-        return bool(confidences) and sum(confidences) / len(confidences) >= self._credible
+    def _is_credible(self, found: Hypothesis, silence_score: float) -> bool:
+        n_words = len(found.words)
+        if self._grammar is not None:  # its decoder has compared them with all that is no order
+            return n_words > 0
+        return n_words > 0 and found.score - silence_score >= max(_CREDIBLE, _CREDIBLE_WORD * n_words)
 
     def _confidence(self, word: Word) -> float:
         # Bounded, since the exponential of what is absurdly certain overflows.

@@ -39,8 +39,9 @@ class Fickle:
     certain by themselves; None: only what is committed.
     """
 
-    def __init__(self, stable_after=None, evidence=3.0):
+    def __init__(self, stable_after=None, surplus=100.0, evidence=3.0):
         self._stable_after = stable_after
+        self._surplus = surplus
         self._evidence = evidence
         self.beam_width = 100
         self.commits = []
@@ -49,6 +50,7 @@ class Fickle:
     def process(self, log_probs):
         for row in log_probs:
             self._n += 1
+            self._silence_score += float(row[0])
             if row[0] < row[1]:
                 self._n_sounding += 1
                 self._last = self._n
@@ -62,7 +64,8 @@ class Fickle:
             for i in range(max(n_words, len(self._fixed)))
         )
         partial = "x" if self._n_sounding % 8 >= 4 else ""
-        return Hypothesis(words, len(self._fixed), partial, self._n - self._last, 0.0)
+        score = self._silence_score + self._surplus * len(words)
+        return Hypothesis(words, len(self._fixed), partial, self._n - self._last, score)
 
     def commit(self, n_words):
         self.commits.append(n_words)
@@ -74,6 +77,7 @@ class Fickle:
 
     def reset(self):
         self._n = self._n_sounding = self._last = 0
+        self._silence_score = 0.0
         self._fixed = []
 
     def _fix(self, n_words):
@@ -322,12 +326,14 @@ def test_nothing_comes_of_silence_and_nothing_is_allocated():
     assert one.flush() == []
 
 
-def test_what_nobody_seems_to_have_said_is_withheld():
-    sounds = [True] * 30 + [False] * 30
-    assert heard(fickle(sounds, decoder=Fickle(evidence=-6.0)), nothing(400), [400]) == []
-    events = heard(fickle(sounds, decoder=Fickle(evidence=0.0)), nothing(400), [400])
-    assert {event.caption_id for event in events} == {1}
-    assert events[-1].words[0].confidence == pytest.approx(1 / (1 + np.exp(-3.0)))
+@pytest.mark.parametrize(("n_words", "surplus"), [(1, 4.0), (2, 2.0), (10, 1.0)])
+def test_what_is_hardly_more_probable_than_silence_is_withheld(n_words, surplus):
+    """Log-probabilities 4 above those of silence, and 1 for each word, are the least."""
+    sounds = [True] * 8 * n_words + [False] * 30
+    n = 4 * len(sounds)
+    assert heard(fickle(sounds, decoder=Fickle(surplus=surplus - 0.02)), nothing(n), [n]) == []
+    events = heard(fickle(sounds, decoder=Fickle(surplus=surplus)), nothing(n), [n])
+    assert [event.caption_id for event in events if event.final] == [1]
 
 
 def test_confidence_is_calibrated_by_the_model():
