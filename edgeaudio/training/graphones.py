@@ -20,8 +20,8 @@ __all__ = ["phone_errors", "train_pronouncer"]
 _ORDER = 6
 _THRESHOLD = 4e-6
 _SWEEPS = 8
-_RAREST = 3.0
-"""Graphones that are expected less often are mistakes and oddities of the lexicon."""
+_RAREST = 2.5e-5
+"""Graphones that so small a share of the pronunciations needs are mistakes and oddities of the lexicon."""
 
 _MOVES = ((1, 0), (1, 1), (1, 2), (2, 1))
 """Letters and phones of the four kinds of graphones."""
@@ -56,18 +56,19 @@ def train_pronouncer(lexicon: Mapping[str, Sequence[str]]) -> Language:
     n_letters, n_phones = len(pairs.alphabet) + 1, len(pairs.phone_names) + 1
     prob = _first_guess(n_letters, n_phones)
     arrays = (pairs.letters, pairs.letter_offsets, pairs.phones, pairs.phone_offsets)
+    rarest = _RAREST * (len(pairs.letter_offsets) - 1)
     for _ in range(_SWEEPS):
         expected = _expect(*arrays, prob, n_letters, n_phones)
-        expected[expected < _RAREST] = 0.0
+        expected[expected < rarest] = 0.0
         prob = expected / expected.sum()
     paths, lengths = _align(*arrays, prob, n_letters, n_phones)
     used, flat = np.unique(paths, return_inverse=True)
     names = [_name(int(code), pairs, n_letters, n_phones) for code in used]
-    order = sorted(range(len(names)), key=lambda place: names[place])
-    number = np.empty(len(names), dtype=np.int32)
-    number[order] = np.arange(len(names)) + len(SPECIAL_WORDS)
-    sentences = np.split(number[flat], np.cumsum(lengths[lengths > 0])[:-1])
-    words = [*SPECIAL_WORDS, *(names[place] for place in order)]
+    # No letter may bring the search to a halt, so each can be silent, if with the least probability.
+    words = [*SPECIAL_WORDS, *sorted({*names, *(graphone(letter, ()) for letter in pairs.alphabet)})]
+    ids = {name: number for number, name in enumerate(words)}
+    numbers = np.array([ids[name] for name in names], dtype=np.int32)[flat]
+    sentences = np.split(numbers, np.cumsum(lengths[lengths > 0])[:-1])
     levels = prune(estimate(sentences, n_words=len(words), order=_ORDER), _THRESHOLD)
     return Language.assemble(words, {}, *tables(levels, len(words)).automaton())
 
