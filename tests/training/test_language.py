@@ -63,7 +63,7 @@ def test_a_text_becomes_a_language_with_its_card(folder):
     }
     card = (made / "README.md").read_text()
     assert "| text.txt | not stated | 70 |" in card
-    assert "| test.txt | 11 |" in card
+    assert "| test.txt | 12 |" in card
     assert '"left_out":1' in run.output
     model = read_arpa(arpa)
     assert model.words == tuple(language.words)
