@@ -35,7 +35,7 @@ from edgeaudio.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.sinks import Sink
-    from edgeaudio.sinks.transcript import TranscriptFile
+    from edgeaudio.sinks.transcript_file import TranscriptFile
     from edgeaudio.sources.base import Source
     from edgeaudio.tasks.base import Task
     from edgeaudio.tasks.endpoint import Endpoint
@@ -182,7 +182,7 @@ def _is_same(path: Path, source: str) -> bool:
 def _open_file(options: _Options) -> TranscriptFile | None:
     if options.output is None:
         return None
-    from edgeaudio.sinks.transcript import TranscriptFile, format_of
+    from edgeaudio.sinks.transcript_file import TranscriptFile, format_of
 
     form = options.form
     if form is None or form == "live":

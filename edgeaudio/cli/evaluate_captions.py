@@ -34,6 +34,7 @@ __all__ = ["captions"]
     show_default=True,
     help="Column that tells who speaks, for the interval.",
 )
+@click.option("--paced", is_flag=True, help="Play everything in real time; delays then include computing.")
 @click.option(
     "--errors",
     "n_errors",
@@ -50,6 +51,7 @@ def captions(
     split: str | None,
     limit: int | None,
     speaker_column: str,
+    paced: bool,
     n_errors: int,
     as_json: bool,
     **options: Any,
@@ -74,7 +76,7 @@ def captions(
         understand = Grammar.read(chosen.grammar).understand
     recognizer = load_recognizer(chosen)
     with progress_bar("evaluating") as progress:
-        result = evaluate_captions(rows, recognizer, understand=understand, progress=progress)
+        result = evaluate_captions(rows, recognizer, understand=understand, paced=paced, progress=progress)
     if as_json:
         print_json(result.to_json())
     else:

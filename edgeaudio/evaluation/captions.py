@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +20,9 @@ from edgeaudio.evaluation.intervals import bootstrap_interval, wilson_interval
 from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.evaluation.mixing import in_quiet
 from edgeaudio.evaluation.scoring import Progress
-from edgeaudio.events import Caption
+from edgeaudio.events import Caption, Event
 from edgeaudio.sources.array import ArraySource
+from edgeaudio.sources.base import Source
 from edgeaudio.tasks.base import Task
 from edgeaudio.types import SAMPLE_RATE_HZ
 
@@ -169,6 +172,7 @@ def evaluate_captions(
     recognizer: Task,
     *,
     understand: Understand | None = None,
+    paced: bool = False,
     progress: Progress | None = None,
 ) -> CaptionsResult:
     """Write down every recording, each from a fresh state, and compare with its text.
@@ -178,7 +182,8 @@ def evaluate_captions(
 
     Delays are positions in the stream, so that they do not depend on the machine: how much an engine
     that keeps up has heard, in its blocks of 80 ms, when a word is committed (or a caption is final),
-    less the end of that word (or of the last one) according to the recogniser's own times.
+    less the end of that word (or of the last one) according to the recogniser's own times. If `paced`,
+    everything is played in real time, and the delays are those of this machine, computing included.
 
     Raises
     ------
@@ -196,8 +201,9 @@ def evaluate_captions(
     heard_s = busy_s = 0.0
     for done, (row, said) in enumerate(zip(rows, texts, strict=True), start=1):
         samples = read_clip(row)
-        engine = Engine(ArraySource(in_quiet(samples, 0, round(TAIL_S * SAMPLE_RATE_HZ))), recognizer)
-        captions = _listen(engine, delays)
+        source = ArraySource(in_quiet(samples, 0, round(TAIL_S * SAMPLE_RATE_HZ)), paced=paced)
+        engine = Engine(source, recognizer)
+        captions = _listen_live(engine, source, delays) if paced else _listen(engine, delays)
         clips.append(_judge(row, said, captions, understand))
         stats = engine.stats()
         heard_s += stats.processed_samples / SAMPLE_RATE_HZ
@@ -209,15 +215,28 @@ def evaluate_captions(
 
 def _listen(engine: Engine, delays: Delays) -> list[Caption]:
     """Return the final captions of a stream, and note when each word came."""
+    with contextlib.closing(engine.replay()) as events:
+        return _note(((event, engine.stats().processed_samples) for event in events), delays)
+
+
+def _listen_live(engine: Engine, source: Source, delays: Delays) -> list[Caption]:
+    def now() -> int:
+        return round((time.monotonic() - source.captured_at(0)) * SAMPLE_RATE_HZ)
+
+    with engine:
+        return _note(((event, now()) for event in engine), delays)
+
+
+def _note(events: Iterable[tuple[Event, int]], delays: Delays) -> list[Caption]:
+    """Read events, each with the position at which it came."""
     finals: list[Caption] = []
     caption_id, n_known = -1, 0
-    for event in engine.replay():
+    for event, at_sample in events:
         if not isinstance(event, Caption):
             continue
         if event.caption_id != caption_id:
             caption_id, n_known = event.caption_id, 0
-        heard = engine.stats().processed_samples
-        late_s = [(heard - word.end_sample) / SAMPLE_RATE_HZ for word in event.words]
+        late_s = [(at_sample - word.end_sample) / SAMPLE_RATE_HZ for word in event.words]
         if late_s and n_known == 0:
             delays.first_words_s.append(late_s[0])
         delays.words_s += late_s[n_known:]

@@ -2,7 +2,7 @@
 
 Each module stands alone, so that a command loads only what it uses: `lines` (text or JSON, one
 line each), `live` (the line on a terminal), `captions` (text that grows on a terminal), `transcript`
-(captions as text, JSON, SRT or VTT, on standard output or in a file), `hook` (a command for each
+(captions as text, JSON, SRT or VTT) and `transcript_file` (the same in a file), `hook` (a command for each
 detection or caption), `clips` (WAV files of what was heard).
 """
 

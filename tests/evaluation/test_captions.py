@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,16 @@ def test_delays_are_counted_from_the_ends_of_words(manifest: Callable[..., Path]
     assert 0.8 <= delays.finals_s[0] <= 0.8 + 0.04 + 0.16 + 0.08 + 0.08
     assert result.heard_s == pytest.approx(3.0 + TAIL_S, abs=0.1)
     assert 0 < result.real_time_factor < 1
+
+
+def test_in_real_time_delays_are_those_of_the_clock(manifest: Callable[..., Path]) -> None:
+    rows = read_manifest(manifest(("ann", "turn the lights off")))
+    started_s = time.monotonic()
+    result = evaluate_captions(rows, scripted_recognizer(WORDS), paced=True)
+    assert time.monotonic() - started_s >= 3.0 + TAIL_S
+    assert (result.wer, len(result.delays.words_s)) == (0.0, 4)
+    # Not sooner than by position; this machine may be busy, but no second is lost.
+    assert all(0.04 <= delay_s <= 1.5 for delay_s in result.delays.words_s)
 
 
 def test_orders_are_right_when_command_and_slots_are(manifest: Callable[..., Path]) -> None:

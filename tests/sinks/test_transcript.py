@@ -13,8 +13,9 @@ import pytest
 
 from edgeaudio.errors import OutputError
 from edgeaudio.events import Gap
-from edgeaudio.sinks import transcript
-from edgeaudio.sinks.transcript import TranscriptFile, TranscriptFormat, TranscriptStream
+from edgeaudio.sinks import transcript_file
+from edgeaudio.sinks.transcript import FORMATS, TranscriptFormat, TranscriptStream
+from edgeaudio.sinks.transcript_file import TranscriptFile
 from tests.sinks.samples import caption, spoken
 
 GAP = Gap(start_sample=16000, n_samples=160, cause="ring_full")
@@ -71,7 +72,7 @@ def test_nothing_said_is_still_a_vtt_file() -> None:
     assert stream.getvalue() == b"WEBVTT\n\n"
 
 
-@pytest.mark.parametrize("form", transcript.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_file_holds_what_a_stream_does(tmp_path: Path, form: TranscriptFormat) -> None:
     write(tmp_path / "a", form)
     assert (tmp_path / "a").read_text() == streamed(form)
@@ -179,11 +180,11 @@ def test_a_record_is_written_whole_when_there_is_room_again(
         n, room[0] = room[0], 0
         return real(fd, data[:n])
 
-    monkeypatch.setattr(transcript.os, "write", nearly_full)
+    monkeypatch.setattr(transcript_file.os, "write", nearly_full)
     with caplog.at_level(logging.WARNING, logger="edgeaudio"):
         sink.emit(NEXT)
     assert path.read_text() == SRT.partition("2\n")[0], "half a cue was left in the file"
-    monkeypatch.setattr(transcript.os, "write", real)
+    monkeypatch.setattr(transcript_file.os, "write", real)
     sink.emit(caption(*spoken("go on", start_s=8.0, word_s=0.5), final=True, caption_id=4))
     sink.close()
     assert path.read_text() == SRT + "3\n00:00:08,000 --> 00:00:09,000\ngo on\n\n"
