@@ -44,7 +44,8 @@ class Listener:
         self.captured_at: Callable[[int], float] | None = None
         """Capture time of a sample, in `time.monotonic` seconds; None for no clock and no latencies."""
         by_spec: dict[FrontendSpec, list[Task]] = {}
-        for task in tasks:
+        # Wake words first: nothing that the worker is woken for gets in their way.
+        for task in sorted(tasks, key=in_background):
             rate_hz = task.spec.sample_rate_hz
             if rate_hz != SAMPLE_RATE_HZ:
                 raise UsageError(f"model '{task.name}' wants {rate_hz} Hz, not {SAMPLE_RATE_HZ} Hz")
