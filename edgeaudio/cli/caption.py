@@ -217,7 +217,7 @@ def _output(options: _Options) -> Sink:
     if form == "live" and sys.stdout is not None:
         from edgeaudio.sinks.captions import LiveCaptions
 
-        return LiveCaptions(sys.stdout)
+        return LiveCaptions(sys.stdout, status=is_terminal(sys.stdout))
     from edgeaudio.sinks.transcript import TranscriptStream
 
     return TranscriptStream(stdout_bytes(), "text" if form == "live" else form)

@@ -39,6 +39,8 @@ class LiveCaptions:
     ----------
     stream : TextIO
         The terminal.
+    status : bool, optional
+        Draw the status line; leave it out where nobody watches.
     size : callable, optional
         Columns and rows of the terminal right now.
     clock : callable, optional
@@ -49,12 +51,14 @@ class LiveCaptions:
         self,
         stream: TextIO,
         *,
+        status: bool = True,
         size: Callable[[], tuple[int, int]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self._size = size or (lambda: _size_of(stream))
         self._status = Status(stream, clock)
+        self._shows_status = status
         self._status_text = ""
         self._lock = threading.RLock()
         self._caption: Caption | None = None
@@ -83,7 +87,8 @@ class LiveCaptions:
     def draw(self, level_dbfs: float, heard_s: float) -> None:
         """Bring the status line up to date, and everything after a change of the terminal's size."""
         with self._lock:
-            self._status_text = self._status.text(level_dbfs, heard_s, self._size()[0])
+            if self._shows_status:
+                self._status_text = self._status.text(level_dbfs, heard_s, self._size()[0])
             self._draw([], self._caption_rows())
 
     def write(self, text: str) -> int:
