@@ -120,6 +120,7 @@ export class Captions {
   }
 
   follow(on) {
+    if (on === this.following) return;
     this.following = on;
     this.newest.hidden = on;
     if (on) {

@@ -3,7 +3,12 @@
 class Recorder extends AudioWorkletProcessor {
   constructor() {
     super();
-    this.block = new Int16Array(Math.round(sampleRate * 0.08));
+    this.size = Math.round(sampleRate * 0.08);
+    this.renew();
+  }
+
+  renew() {
+    this.block = new Int16Array(this.size);  // the last one belongs to the page's thread now
     this.filled = 0;
   }
 
@@ -14,10 +19,9 @@ class Recorder extends AudioWorkletProcessor {
       let sample = 0;
       for (const channel of input) sample += channel[i];
       this.block[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * gain * 32768)));
-      if (this.filled === this.block.length) {
+      if (this.filled === this.size) {
         this.port.postMessage(this.block.buffer, [this.block.buffer]);
-        this.block = new Int16Array(this.block.length);
-        this.filled = 0;
+        this.renew();
       }
     }
     return true;
