@@ -23,6 +23,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "wake": "Listen for wake words and spoken commands.",
     "caption": "Write down what is said, live.",
+    "label": "Write down what is said in recordings, and when.",
     "devices": "List the microphones.",
     "models": "List, show and verify models.",
     "doctor": "Say what is installed, what is missing, and how to mend it.",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeaudio.decoding.grammar import Grammar
     from edgeaudio.decoding.language import Language
 
-__all__ = ["DEFAULT_MODEL", "DecoderName", "Parts", "load_parts"]
+__all__ = ["DEFAULT_MODEL", "DecoderName", "Lexicon", "Parts", "load_acoustic", "load_parts"]
 
 DEFAULT_MODEL = "captions-en-small"
 
@@ -61,6 +61,16 @@ def load_parts(
         return Parts(_open_acoustic(bundle, backend), search, manifest, orders)
     found = _open_decoder(manifest, language, decoder)
     return Parts(_open_acoustic(bundle, backend), found, manifest, None)
+
+
+def load_acoustic(
+    name_or_path: str | Path, *, language: str | Path | None, backend: Runtime | None
+) -> tuple[AcousticModel, ModelManifest, Lexicon]:
+    """Load what hears and what knows pronunciations, without a search for words."""
+    bundle = load_bundle(find_model(name_or_path))
+    manifest = bundle.manifest
+    lexicon = Lexicon(manifest, language or manifest.recognition.language)
+    return _open_acoustic(bundle, backend), manifest, lexicon
 
 
 def _open_acoustic(bundle: Bundle, backend: Runtime | None) -> AcousticModel:
@@ -117,12 +127,12 @@ def _open_grammar(
 
     captions = manifest.recognition
     grammar = Grammar.read(path)
-    lexicon = _Lexicon(manifest, language)
+    lexicon = Lexicon(manifest, language)
     graph = order_graph(grammar, manifest.labels, captions.blank, captions.units, lexicon.pronounce)
     return grammar, GrammarDecoder(graph, manifest.labels, captions.blank)
 
 
-class _Lexicon:
+class Lexicon:
     """Pronunciations: those of the language, else what its spelling suggests. Opened when it is needed."""
 
     def __init__(self, manifest: ModelManifest, language: str | Path | None) -> None:
