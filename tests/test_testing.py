@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgeaudio.errors import UsageError
-from edgeaudio.testing import ScriptedBackend, chunkings, scripted_spotter
+from edgeaudio.testing import ScriptedBackend, chunkings, scripted_recognizer, scripted_spotter
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 300, 5000])
@@ -32,6 +32,12 @@ def test_a_scripted_backend_begins_again_after_a_reset():
     assert backend.step(frames)[0, 0] == 1.0
 
 
+def test_a_scripted_backend_rests_as_it_was_told():
+    backend = ScriptedBackend([[1.0, 2.0]], n_out=1, rest=[3.0, 4.0])
+    frames = np.zeros((8, 40), np.float32)
+    assert [backend.step(frames).tolist() for _ in range(3)] == [[[1.0, 2.0]], [[3.0, 4.0]], [[3.0, 4.0]]]
+
+
 def test_a_scripted_backend_refuses_what_a_real_one_would():
     with pytest.raises(ValueError, match=r"\(8, 40\), got \(7, 40\)"):
         ScriptedBackend([[1.0]]).step(np.zeros((7, 40), np.float32))
@@ -44,3 +50,32 @@ def test_a_scripted_spotter_hears_nothing_without_words():
 def test_a_word_cannot_end_before_the_stream_begins():
     with pytest.raises(UsageError, match=r"0\.01 s"):
         scripted_spotter([(0.01, "go")])
+
+
+def test_a_scripted_recogniser_says_each_word_in_its_time():
+    script = [(0.4, 0.72, "no"), (0.72, 1.0, "no"), (1.2, 1.6, "wait"), (4.0, 4.2, "go")]
+    one = scripted_recognizer(script)
+    events = one.process(np.zeros((500, 40), np.float32)) + one.flush()
+    assert [(event.text, event.final) for event in events if event.final] == [
+        ("no no wait", True),
+        ("go", True),
+    ]
+    words = [word for event in events if event.final for word in event.words]
+    for word, (start_s, end_s, text) in zip(words, script, strict=True):
+        assert word.text == text
+        assert word.start_sample == pytest.approx(16000 * start_s, abs=1)
+        assert word.end_sample == pytest.approx(16000 * (end_s - 0.04), abs=1)  # its last frame is blank
+    assert {event.tentative for event in events} == {"", "no", "wait", "go"}
+
+
+def test_a_scripted_recogniser_hears_nothing_without_words():
+    one = scripted_recognizer([])
+    assert one.process(np.zeros((500, 40), np.float32)) + one.flush() == []
+
+
+@pytest.mark.parametrize(
+    "script", [[(0.4, 0.8, "no"), (0.6, 1.0, "go")], [(0.4, 0.44, "no")], [(0.4, 0.4, "no")]]
+)
+def test_words_that_nobody_can_say_are_refused(script):
+    with pytest.raises(UsageError, match="overlaps or is too short"):
+        scripted_recognizer(script)
