@@ -6,62 +6,20 @@ import hashlib
 import os
 import re
 import shutil
-import string
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from edgeaudio.backends import open_graph, stream
 from edgeaudio.config import read_bounded
 from edgeaudio.errors import ModelError, OutputError, UsageError
-from edgeaudio.frontend import FrontendSpec
-from edgeaudio.models.bundle import MAX_GRAPH_BYTES, load_bundle
+from edgeaudio.models.bundle import MAX_GRAPH_BYTES
 from edgeaudio.models.catalogue import find_model, list_models, search_path
-from edgeaudio.models.convnet import Add, Conv, ConvNet, read_convnet
-from edgeaudio.models.convnet_onnx import Geometry, StreamGraph, write_stream
+from edgeaudio.models.convnet import Add, Conv, ConvNet
+from edgeaudio.models.convnet_reader import read_convnet
 from edgeaudio.models.fetch import fetch
-from edgeaudio.models.manifest import (
-    MANIFEST_FILE,
-    Captions,
-    GraphFile,
-    Graphs,
-    ModelManifest,
-    Search,
-    StateFill,
-    StateTensor,
-    Window,
-    dump_manifest,
-)
+from edgeaudio.models.manifest import Window
+from edgeaudio.models.quartznet import SOURCE_FILE, WINDOW, check_alphabet, write_model
 
-__all__ = ["QUARTZNET_FRONTEND", "QUARTZNET_LABELS", "add_model", "read_source", "remove_model"]
-
-QUARTZNET_FRONTEND = FrontendSpec(
-    window_ms=20.0,
-    n_mels=64,
-    fmin_hz=0.0,
-    mel_scale="slaney",
-    mel_norm="slaney",
-    window="hann",
-    remove_dc=False,
-    log_floor=2.0**-24,
-    log_offset=2.0**-24,
-)
-"""NeMo's features, but for the frames that reach beyond the ends of a recording."""
-
-QUARTZNET_LABELS = (" ", *string.ascii_lowercase, "'", "<blank>")
-CHUNK_MS, LOOKAHEAD_MS = 640.0, 1280.0
-
-_LICENCE = (
-    "Not settled, ask its publisher: NVIDIA's maintainers called this network's first checkpoints 'NGC terms "
-    "of use' (NeMo issue 1661) and most later ones CC-BY-4.0 (NeMo issue 5037); Open Model Zoo names "
-    "Apache-2.0, the licence of NeMo's source code. Added by this machine's user, no part of edgeaudio."
-)
-_DATA = (
-    "what its publisher trained it on; of QuartzNet15x5Base-En NVIDIA says: LibriSpeech, Common Voice, WSJ, "
-    "Fisher, Switchboard, NSC Singapore English",
-)
+__all__ = ["add_model", "read_source", "remove_model"]
 
 
 def read_source(
@@ -103,14 +61,7 @@ def read_source(
     return data
 
 
-def add_model(
-    data: bytes,
-    what: str,
-    *,
-    name: str | None = None,
-    left_ms: float = 0.0,
-    lookahead_ms: float = LOOKAHEAD_MS,
-) -> Path:
+def add_model(data: bytes, what: str, *, name: str | None = None, window: Window = WINDOW) -> Path:
     """Write the bundle of a network of centred convolutions to the user's folder of models.
 
     Parameters
@@ -121,10 +72,9 @@ def add_model(
         How messages call it; its file name becomes the model's where the network is not recognised.
     name : str, optional
         The model's name; ``quartznet15x5-en`` for this network.
-    left_ms : float
-        How much of the past each run sees again. 0 has every convolution remember it instead.
-    lookahead_ms : float
-        How much of what follows a chunk is heard before it is decided about.
+    window : Window, optional
+        How it is run. With ``left_ms`` 0 every convolution remembers the past, else each run sees so
+        much of it again.
 
     Returns
     -------
@@ -141,39 +91,14 @@ def add_model(
         If the bundle cannot be written.
     """
     net = read_convnet(data, what)
-    _check_alphabet(net, what)
+    check_alphabet(net, what)
     name = _name(net, what) if name is None else name
     _check_name(name)
-    window = Window(left_ms=left_ms, chunk_ms=CHUNK_MS, lookahead_ms=lookahead_ms)
-    hop_ms = QUARTZNET_FRONTEND.hop_ms
-    left, chunk, lookahead = (round(ms / hop_ms) for ms in (left_ms, CHUNK_MS, lookahead_ms))
-    graph = write_stream(net, Geometry(left, chunk, lookahead), signed=_signed_products_are_exact())
-    manifest = ModelManifest(
-        name=name,
-        kind="captions",
-        version="1",
-        description=f"QuartzNet, English letters, {net.n_parameters / 1e6:.1f} M parameters; "
-        f"from a file with SHA-256 {hashlib.sha256(data).hexdigest()}",
-        licence=_LICENCE,
-        data=_DATA,
-        frontend=QUARTZNET_FRONTEND,
-        frontend_fingerprint=QUARTZNET_FRONTEND.fingerprint,
-        labels=QUARTZNET_LABELS,
-        activation="softmax",
-        step_frames=chunk,
-        stride=net.stride,
-        receptive_field_frames=_receptive_field(net),
-        graphs=Graphs(onnx=GraphFile(file="model.onnx", sha256=hashlib.sha256(graph.data).hexdigest())),
-        states=tuple(_state(state, fill) for state, fill in graph.states.items()),
-        captions=Captions(
-            units="characters",
-            language="english-small",
-            normalise="running",
-            window=window,
-            search=Search(),
-        ),
-    )
-    return _write(manifest, graph, net)
+    digest = hashlib.sha256(data).hexdigest()
+    about = f"QuartzNet, English letters, {net.n_parameters / 1e6:.1f} M parameters; SHA-256 {digest}"
+    folder = search_path()[-1] / name
+    write_model(net, folder, description=about, window=window, files={SOURCE_FILE: data})
+    return folder
 
 
 def remove_model(name: str) -> Path:
@@ -200,16 +125,6 @@ def remove_model(name: str) -> Path:
     return folder
 
 
-def _check_alphabet(net: ConvNet, what: str) -> None:
-    found = (net.n_bands, net.n_labels, net.stride)
-    if found != (QUARTZNET_FRONTEND.n_bands, len(QUARTZNET_LABELS), 2):
-        raise ModelError(
-            f"{what} takes {found[0]} bands, has {found[1]} labels and a stride of {found[2]}; "
-            "English QuartzNet has 64, 29 and 2",
-            hint="Only networks with English letters, a space, an apostrophe and a blank can be added.",
-        )
-
-
 def _name(net: ConvNet, what: str) -> str:
     """Name a QuartzNet by its blocks and their convolutions, anything else by its file."""
     blocks = sum(isinstance(node, Add) for node in net.nodes)
@@ -232,64 +147,3 @@ def _check_name(name: str) -> None:
                 f"there is a model '{name}' already, in {entry.path}",
                 hint=f"Give another --name, or first: edgeaudio models remove {name}",
             )
-
-
-def _receptive_field(net: ConvNet) -> int:
-    """Input frames up to its own that an output frame can depend on."""
-    step, reach = 1, 0
-    for node in net.nodes:
-        if isinstance(node, Conv):
-            reach += node.radius * step
-            step *= node.stride
-    return reach + 1
-
-
-def _state(name: str, fill: int) -> StateTensor:
-    # There is no TFLite graph; its number keeps to the rule that int8 is uint8 minus 128.
-    return StateTensor(name=name, fill=StateFill(onnx=fill, tflite=fill - 128))
-
-
-def _signed_products_are_exact() -> bool:
-    """Say whether this processor sums products of uint8 and int8 without saturating.
-
-    x86 processors do from VNNI on. Where it cannot be told, no harm is done by saying no.
-    """
-    if os.uname().machine not in {"x86_64", "i686", "AMD64"}:
-        return True
-    try:
-        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-
-
-def _write(manifest: ModelManifest, graph: StreamGraph, net: ConvNet) -> Path:
-    folder = search_path()[-1] / manifest.name
-    draft = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        # A name that begins with a dot is no model's; what is broken off is found nowhere.
-        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{manifest.name}-"))
-        draft.chmod(0o755)  # mkdtemp's 0700 would hide it from other users
-        (draft / "model.onnx").write_bytes(graph.data)
-        (draft / MANIFEST_FILE).write_text(dump_manifest(manifest), encoding="utf-8")
-        _write_golden(draft, manifest, exact=not net.scales)
-        draft.rename(folder)
-    except OSError as exc:
-        raise OutputError(f"cannot write {folder}: {exc.strerror or exc}") from exc
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
-    return folder
-
-
-def _write_golden(draft: Path, manifest: ModelManifest, *, exact: bool) -> None:
-    """Let the network answer to noise, so that it can be checked on other machines and days."""
-    bundle = load_bundle(draft)
-    shape = (2 * manifest.run_frames, manifest.frontend.n_bands)
-    frames = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    logits = stream(open_graph(bundle, "onnx"), frames)
-    if not np.isfinite(logits).all():
-        raise ModelError("the network answers to noise with what is no number: its weights are damaged")
-    # Logits go to 30. Float sums differ in their order, integer ones can also round to the other side.
-    tolerance = 1e-2 if exact else 1.0
-    np.savez(draft / manifest.golden, frames=frames, logits=logits, tolerance=np.float64(tolerance))

@@ -11,9 +11,10 @@ import pytest
 from edgeaudio.backends import open_graph
 from edgeaudio.config import read_bounded
 from edgeaudio.errors import InputError, ModelError, OutputError, UsageError
-from edgeaudio.models import add, catalogue
+from edgeaudio.models import catalogue, quartznet
 from edgeaudio.models.add import add_model, read_source, remove_model
 from edgeaudio.models.bundle import load_bundle
+from edgeaudio.models.manifest import Window
 from edgeaudio.models.verify import verify
 from edgeaudio.tasks.windowed import WindowedAcoustic
 from tests.quartznet import BLOCKS, REPEATS, Export
@@ -44,7 +45,8 @@ def test_writes_a_bundle_that_is_found_and_answers(home, quantized):
 
 
 def test_windows_instead_of_states():
-    manifest = load_bundle(add_model(Export().data, "net", left_ms=2000.0, lookahead_ms=320.0)).manifest
+    window = Window(left_ms=2000.0, chunk_ms=640.0, lookahead_ms=320.0)
+    manifest = load_bundle(add_model(Export().data, "net", window=window)).manifest
     assert manifest.states == ()
     assert manifest.run_frames == 200 + 64 + 32
 
@@ -107,7 +109,7 @@ def test_an_addition_that_is_broken_off_is_no_model(home, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(add, "_write_golden", interrupted)
+    monkeypatch.setattr(quartznet, "_write_golden", interrupted)
     with pytest.raises(KeyboardInterrupt):
         add_model(Export().data, "net")
     assert list(home.iterdir()) == []

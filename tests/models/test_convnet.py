@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeaudio.errors import ModelError
-from edgeaudio.models.convnet import read_convnet
 from edgeaudio.models.convnet_onnx import Geometry, write_stream
+from edgeaudio.models.convnet_reader import read_convnet
 from tests.quartznet import RADIUS, Export, infer
 
 FORMS = {
