@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeaudio.decoding.arpa import read_arpa, write_arpa
 from edgeaudio.decoding.language import Language
@@ -37,6 +39,7 @@ ngram 3=1
 
 \\end\\
 """
+PIECES = (b"\n", b"\t", b" ", b"\\end\\\n", b"<s>", b"</s>", b"cat", b"-1", b"1e999", b"-inf", b"ngram 3=2\n")
 
 
 @pytest.fixture
@@ -151,6 +154,26 @@ def test_a_file_that_breaks_off_is_refused(tmp_path, cut):
     path.write_text(SMALL[:cut])
     with pytest.raises(InputError, match=r"cut\.arpa:\d+:\d+: "):
         read_arpa(path)
+
+
+@given(data=st.data())
+@settings(max_examples=150)
+def test_whatever_a_file_holds_is_read_or_refused(tmp_path_factory, data):
+    text = SMALL.encode()
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = min(len(text), start + data.draw(st.integers(0, 12)))
+        text = text[:start] + data.draw(st.binary(max_size=8) | st.sampled_from(PIECES)) + text[end:]
+    path = tmp_path_factory.mktemp("fuzzed") / "x.arpa"
+    path.write_bytes(text)
+    try:
+        model = read_arpa(path)
+    except InputError:
+        return
+    automaton, start_state = model.ngrams.automaton()
+    assert start_state < len(automaton.backoff_state)
+    assert (automaton.arc_next < len(automaton.backoff_state)).all()
+    assert not np.isnan(automaton.score_codebook).any()
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path):
