@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from edgeaudio.sources.array import ArraySource
     from edgeaudio.sources.file import FileSource
     from edgeaudio.sources.microphone import Microphone
+    from edgeaudio.sources.network import NetworkSource
     from edgeaudio.sources.stdin import StdinSource
     from edgeaudio.stats import CaptureStats, EngineStats
     from edgeaudio.tasks.endpoint import Endpoint
@@ -75,6 +76,7 @@ __all__ = [
     "Microphone",
     "MissingDependencyError",
     "ModelError",
+    "NetworkSource",
     "OutputError",
     "Profile",
     "Recognizer",
@@ -109,6 +111,7 @@ _HOME = {
     "Frontend": "frontend",
     "FrontendSpec": "frontend",
     "Microphone": "sources.microphone",
+    "NetworkSource": "sources.network",
     "Profile": "profiles",
     "Recognizer": "tasks.recognizer",
     "Spotter": "tasks.spotter",
