@@ -23,7 +23,7 @@ from edgeaudio.training.graphones import phone_errors, train_pronouncer
 from edgeaudio.training.kneser_ney import Level, estimate, n_grams, prune, tables
 from edgeaudio.training.language_card import write_language_card
 from edgeaudio.training.sentences import Sentence, read_sentences, sources, without
-from edgeaudio.training.vocabulary import choose_words, held_out_words, speakable
+from edgeaudio.training.vocabulary import choose_words, held_out_words, say, speakable
 
 __all__ = ["DEFAULT_BYTES", "LanguageJob", "fit", "perplexity", "train_language"]
 
@@ -225,12 +225,8 @@ def _read(
     Words of other letters keep their places in the n-grams and are never recognised.
     """
     model = read_arpa(path)
-    said: Lexicon = {}
-    for word in model.words[len(SPECIAL_WORDS) :]:
-        if word in lexicon:
-            said[word] = lexicon[word]
-        elif pronouncer.can_pronounce(word) and (phones := pronouncer.pronounce(word)):
-            said[word] = [" ".join(phones)]
+    spoken = ((word, say(word, lexicon, pronouncer)) for word in model.words[len(SPECIAL_WORDS) :])
+    said = {word: phones for word, phones in spoken if phones}
     if not said:
         raise InputError(f"{path}: none of its words can be said", hint="Words are lower case, a to z.")
     n_longer = sum(len(table.grams) for table in model.ngrams.tables[1:])

@@ -11,7 +11,7 @@ from edgeaudio.decoding.dictionary import Lexicon
 from edgeaudio.decoding.g2p import Pronouncer
 from edgeaudio.training.sentences import Sentence
 
-__all__ = ["choose_words", "held_out_words", "speakable"]
+__all__ = ["choose_words", "held_out_words", "say", "speakable"]
 
 _WORD = re.compile(r"[a-z']*[a-z][a-z']*")
 _SUFFIXES = (
@@ -44,13 +44,30 @@ def choose_words(
     counts = Counter(word for sentence in sentences for word in sentence.words)
     chosen = {word: list(lexicon[word]) for word in counts if word in lexicon}
     for word, count in counts.items():
-        if word not in lexicon and count >= min_count and pronouncer.can_pronounce(word):
-            chosen[word] = [" ".join(pronouncer.pronounce(word))]
+        if word not in lexicon and count >= min_count:
+            chosen[word] = say(word, lexicon, pronouncer)
     known = set(chosen)
     for word, said in lexicon.items():
         if word not in known and _is_derived(word, known):
             chosen[word] = list(said)
-    return {word: said for word, said in chosen.items() if any(said)}
+    return {word: said for word, said in chosen.items() if said}
+
+
+def say(word: str, lexicon: Mapping[str, list[str]], pronouncer: Pronouncer) -> list[str]:
+    """Return the pronunciations of `word`; a possessive is said as English does; none if there is no way."""
+    if word in lexicon:
+        return list(lexicon[word])
+    if word.endswith("'s") and (stems := say(word[:-2], lexicon, pronouncer)):
+        return [f"{stem} {_possessive(stem.split()[-1])}" for stem in stems]
+    if not pronouncer.can_pronounce(word):
+        return []
+    return [phones] if (phones := " ".join(pronouncer.pronounce(word))) else []
+
+
+def _possessive(last: str) -> str:
+    if last in {"S", "Z", "SH", "ZH", "CH", "JH"}:
+        return "IH Z"
+    return "S" if last in {"P", "T", "K", "F", "TH"} else "Z"
 
 
 def _is_derived(word: str, known: Collection[str]) -> bool:

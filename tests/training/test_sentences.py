@@ -8,7 +8,7 @@ from edgeaudio.decoding.g2p import Pronouncer
 from edgeaudio.errors import InputError
 from edgeaudio.training.graphones import train_pronouncer
 from edgeaudio.training.sentences import Sentence, read_sentences, sources, without
-from edgeaudio.training.vocabulary import choose_words, speakable
+from edgeaudio.training.vocabulary import choose_words, say, speakable
 
 
 def said(*texts):
@@ -70,3 +70,15 @@ def test_words_are_those_of_the_text_and_what_english_makes_of_them():
     assert set(chosen) == set(lexicon) - {"aardvark", "as", "e.g.", "1st"} | {"zoo"}
     assert chosen["walk"] == ["X"]
     assert chosen["zoo"][0].startswith("Z")
+
+
+def test_possessives_are_said_as_english_does():
+    lexicon = {"cat": ["K AE T"], "fish": ["F IH SH"], "dog": ["D AO G", "D AA G"], "it's": ["IH T S"]}
+    pronouncer = Pronouncer(train_pronouncer({"jo": ["JH OW"], "zo": ["Z OW"]}))
+    assert say("cat's", lexicon, pronouncer) == ["K AE T S"]
+    assert say("fish's", lexicon, pronouncer) == ["F IH SH IH Z"]
+    assert say("dog's", lexicon, pronouncer) == ["D AO G Z", "D AA G Z"]
+    assert say("it's", lexicon, pronouncer) == ["IH T S"]
+    assert say("jo's", lexicon, pronouncer) == ["JH OW Z"]
+    for word in ("", "'s", "x's", "x"):
+        assert say(word, lexicon, pronouncer) == []
