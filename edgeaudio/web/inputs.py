@@ -45,6 +45,12 @@ class Inputs:
         self._message = ""
         self.source = SwitchSource(self._begun, self._ended)
         """What the engine listens to."""
+        self._tell()
+
+    @property
+    def has_own(self) -> bool:
+        """Whether there is an input of the server's own."""
+        return self._opener is not None
 
     def start(self) -> None:
         """Listen to the server's own input."""

@@ -165,7 +165,7 @@ class CaptionServer:
         )
         self._thread.start()
         started.wait(_JOIN_S)
-        if self._inputs is not None and listening:
+        if self._inputs is not None and self._inputs.has_own and listening:
             self._inputs.start()
 
     def emit(self, event: Event) -> None:
