@@ -26,8 +26,10 @@ __all__ = [
     "find_manifests",
     "held_out",
     "is_background",
+    "kept_by_hash",
     "load_clips",
     "mentions",
+    "sounds_only",
     "word_bounds",
 ]
 
@@ -150,14 +152,23 @@ def held_out(clip: Clip, share: float, *, salt: str = "") -> bool:
     a speaker who appears in two corpora is on the same side in both. Another ``salt`` splits them
     another way.
     """
-    name = salt + (clip.speaker or f"{clip.corpus}/{clip.key}")
+    return kept_by_hash(salt + (clip.speaker or f"{clip.corpus}/{clip.key}"), share)
+
+
+def kept_by_hash(name: str, share: float) -> bool:
+    """Whether a speaker of this name is held out: a part of all names, by their hash."""
     digest = hashlib.sha256(name.encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
 def is_background(clip: Clip) -> bool:
     """Whether nobody is meant to speak in a recording."""
-    return bool(_BACKGROUND_FOLDERS.search(clip.corpus) or _BACKGROUND_LABELS.fullmatch(clip.label))
+    return sounds_only(clip.corpus, clip.label)
+
+
+def sounds_only(corpus: str, label: str) -> bool:
+    """Whether nobody is meant to speak in recordings of that folder with that label."""
+    return bool(_BACKGROUND_FOLDERS.search(corpus) or _BACKGROUND_LABELS.fullmatch(label))
 
 
 def mentions(clip: Clip, words: Iterable[str]) -> bool:

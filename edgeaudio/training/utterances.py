@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.errors import InputError
+from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.frontend import Frontend, FrontendSpec
-from edgeaudio.training.corpus import Clip
 from edgeaudio.types import Frames
 
 __all__ = ["PHONES", "FrameStore", "Lexicon", "Utterance", "spoken_words", "transcribed"]
@@ -28,6 +28,8 @@ PHONES = (
 """The 39 of CMUdict, without stress."""
 
 Tokens = NDArray[np.int32]
+
+SHORTEST_S = 0.2
 
 _UNCLEAR = re.compile(r"\(\(|\d")
 """Marks of transcribers for what they could not hear, and digits, which can be read in many ways."""
@@ -107,9 +109,11 @@ def _possessive(tokens: Tokens) -> Tokens:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording to learn from: its clip, its words, and for each of them its pronunciations."""
+    """One recording to learn from: its words, and for each of them its pronunciations as tokens."""
 
-    clip: Clip
+    row: Row
+    corpus: str
+    seconds: float
     words: tuple[str, ...]
     variants: tuple[list[Tokens], ...]
 
@@ -120,84 +124,98 @@ class Utterance:
 
 
 def transcribed(
-    clips: Iterable[Clip], lexicon: Lexicon, *, max_seconds: float = 18.0
-) -> tuple[list[Utterance], dict[str, int]]:
-    """Utterances that can be learned from, and how many of each corpus cannot.
+    corpus: str, rows: Iterable[Row], lexicon: Lexicon, *, max_seconds: float = 18.0
+) -> list[Utterance]:
+    """The recordings of a corpus that can be learned from.
 
-    A recording without ``text`` counts if its label is one word (a spoken command).
+    A recording without text counts if its label is a word or a few (a spoken command). What is
+    longer, what holds a word that nobody can pronounce, and what says more than fits, is left out.
     """
     kept: list[Utterance] = []
-    dropped: dict[str, int] = {}
-    for clip in clips:
-        words = spoken_words(clip.text or _single_word(clip))
-        variants = [lexicon.variants(word) for word in words or ()]
-        n_tokens = sum(len(v[0]) for v in variants if v)
+    for row in rows:
+        words = spoken_words(row.text or _label_words(row.label)) or []
+        variants = [lexicon.variants(word) for word in words]
+        if not variants or not all(variants):
+            continue
+        seconds = _seconds(row) if row.seconds is None else row.seconds
         # A phone takes 40 ms at the very least, most take twice that.
-        fits = 0.2 <= clip.seconds <= max_seconds and n_tokens < clip.seconds * 22
-        if variants and all(variants) and fits:
-            kept.append(Utterance(clip, tuple(words or ()), tuple(variants)))
-        else:
-            dropped[clip.corpus] = dropped.get(clip.corpus, 0) + 1
-    return kept, dropped
+        said = sum(len(v[0]) for v in variants) < seconds * 22
+        if said and SHORTEST_S <= seconds <= max_seconds:
+            kept.append(Utterance(row, corpus, seconds, tuple(words), tuple(variants)))
+    return kept
 
 
-def _single_word(clip: Clip) -> str:
-    plain = re.fullmatch(r"[a-z]+(_[a-z]+)*", clip.label)
-    return clip.label.replace("_", " ") if plain else ""
+def _label_words(label: str) -> str:
+    return label.replace("_", " ") if re.fullmatch(r"[a-z]+(_[a-z]+)*", label) else ""
+
+
+def _seconds(row: Row) -> float:
+    """Length by the file's header."""
+    import soundfile
+
+    try:
+        return float(soundfile.info(row.path).duration)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
 
 
 class FrameStore:
-    """The frames of many clips, computed once and kept as float16 in a memory map.
+    """The frames of many recordings, computed once and kept as float16 in a memory map.
 
     Parameters
     ----------
-    clips : sequence of Clip
+    rows : sequence of Row
     spec : FrontendSpec
     folder : Path
-        Cache; the file is named by a hash of what it holds.
+        Cache, 16 kB for a second of speech; the file is named by a hash of what it holds.
     progress : callable, optional
         Called with the part done, 0 to 1.
+
+    Raises
+    ------
+    InputError
+        A recording cannot be read.
     """
 
     def __init__(
         self,
-        clips: Sequence[Clip],
+        rows: Sequence[Row],
         spec: FrontendSpec,
         folder: Path,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        frontend = Frontend(spec)
-        sizes = [self._count(len(clip.pcm), spec) for clip in clips]
-        self._ends = np.cumsum(np.array([0, *sizes], np.int64))
-        names = "\n".join(f"{clip.corpus}/{clip.key} {len(clip.pcm)}" for clip in clips)
+        names = "\n".join(f"{row.path} {row.path.stat().st_size}" for row in rows)
         digest = hashlib.sha256(f"{spec.fingerprint}\n{names}".encode()).hexdigest()[:16]
-        path = folder / f"frames-{digest}.f16"
-        shape = (max(int(self._ends[-1]), 1), spec.n_bands)
-        if not path.is_file():
+        path, ends = folder / f"frames-{digest}.f16", folder / f"frames-{digest}.npy"
+        if not ends.is_file():
             folder.mkdir(parents=True, exist_ok=True)
+            # Written under another name first, so that an interrupted run leaves no half cache.
             partial = folder / f"{path.name}.{os.getpid()}.partial"
-            table = np.memmap(partial, np.float16, "w+", shape=shape)
-            for i, clip in enumerate(clips):
-                frontend.reset()
-                frames = frontend.process(clip.pcm.astype(np.float32) / np.float32(32768.0))
-                table[self._ends[i] : self._ends[i + 1]] = frames
-                if progress is not None and i % 100 == 0:
-                    progress(i / len(clips))
-            table.flush()
+            counts = [0]
+            with partial.open("wb") as file:
+                for i, frames in enumerate(_frames(rows, spec)):
+                    file.write(frames.astype(np.float16).tobytes())
+                    counts.append(len(frames))
+                    if progress is not None and i % 64 == 0:
+                        progress(i / len(rows))
             partial.replace(path)
-        self._table = np.memmap(path, np.float16, "r", shape=shape)
+            np.save(ends, np.cumsum(counts), allow_pickle=False)
+        self._ends: NDArray[np.int64] = np.load(ends, allow_pickle=False)
+        shape = (int(self._ends[-1]), spec.n_bands)
+        self._table: NDArray[np.float16] = (
+            np.memmap(path, np.float16, "r", shape=shape) if shape[0] else np.zeros(shape, np.float16)
+        )
 
     def __getitem__(self, i: int) -> Frames:
-        """Return the frames of clip ``i``, ``[n, n_bands]`` float32, a copy."""
+        """Return the frames of recording ``i``, ``[n, n_bands]`` float32, a copy."""
         return np.asarray(self._table[self._ends[i] : self._ends[i + 1]], np.float32)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
 
-    @staticmethod
-    def _count(n_samples: int, spec: FrontendSpec) -> int:
-        return max(0, (n_samples - spec.window_samples) // spec.hop_samples + 1)
 
-    def n_frames(self, i: int) -> int:
-        """Return the number of frames of clip ``i``."""
-        return int(self._ends[i + 1] - self._ends[i])
+def _frames(rows: Sequence[Row], spec: FrontendSpec) -> Iterator[Frames]:
+    frontend = Frontend(spec)
+    for row in rows:
+        frontend.reset()
+        yield frontend.process(np.ascontiguousarray(read_clip(row), np.float32))

@@ -1,0 +1,264 @@
+"""The streaming recogniser: recordings and their transcripts in, a verified bundle with its card out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgeaudio.decoding.g2p import G2P_FILE, Pronouncer
+from edgeaudio.errors import InputError
+from edgeaudio.evaluation.manifest import Row
+from edgeaudio.frontend import FrontendSpec
+from edgeaudio.models.catalogue import find_language
+from edgeaudio.training.build import Job, Reporter
+from edgeaudio.training.corpora import Corpora, find_corpora
+from edgeaudio.training.corpus import kept_by_hash, sounds_only
+from edgeaudio.training.ctc import CaptionNet, CtcBatch, ctc_loss, edit_distance, greedy_tokens
+from edgeaudio.training.ctc_batches import CtcBatches, Pool
+from edgeaudio.training.distortion import Distorter
+from edgeaudio.training.loop import LoopSettings, train
+from edgeaudio.training.nets import NetSpec
+from edgeaudio.training.utterances import PHONES, FrameStore, Lexicon, Utterance, transcribed
+from edgeaudio.types import Frames
+
+__all__ = ["FRONTEND", "CaptionsJob", "Speech", "band_middles_hz", "fit", "gather", "network"]
+
+FRONTEND = FrontendSpec(n_mels=80, fmin_hz=40.0, fmax_hz=7600.0, log_floor=1e-6)
+BLANK = "<blank>"
+TOKENS = (BLANK, *PHONES)
+
+HELD_OUT_SHARE = 0.15
+MANY_SPEAKERS = 100
+"""Only where so many speak are some of them held out: one voice fewer of five would be missed."""
+_HELD_OUT_SPLITS = ("test", "dev", "validation", "development", "held_out")
+_MACHINE_TRANSCRIBED = "recognised"
+"""Label of recordings whose transcript another recogniser wrote: never learned from."""
+
+# How often an utterance is drawn in comparison with a synthetic one.
+WEIGHT_REAL = 2.5
+WEIGHT_WORD = 0.35
+"""Of recordings of a single word: ten thousand of them are thirty different words."""
+
+TAIL_FRAMES = 40
+_DEVELOPMENT = 120
+"""So many development recordings of a corpus are looked at after each epoch."""
+_LEAST_NOISE_FRAMES = 50
+_LEAST_NOISE_POWER = 1e-5
+
+
+@dataclass(frozen=True)
+class CaptionsJob(Job):
+    """Everything the user may choose.
+
+    Parameters
+    ----------
+    lexicon : Path
+        Pronouncing dictionary in CMUdict's format.
+    language : str
+        Lexicon and language model that the bundle names, and that measures it; its pronouncer says
+        the words that the dictionary lacks.
+    weights : mapping
+        Corpus → how often one of its recordings is drawn in comparison with a synthetic one.
+    """
+
+    lexicon: Path = Path("cmudict.dict")
+    language: str = "english-small"
+    weights: Mapping[str, float] = field(default_factory=dict)
+    width: int = 256
+    batch_seconds: float = 240.0
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What is learned from and what is measured on; nobody is heard in both."""
+
+    training: list[Utterance]
+    weights: NDArray[np.float64]
+    development: dict[str, list[Utterance]]
+    noises: list[Row]
+    dropped: dict[str, int]
+    """Recordings of each corpus whose transcripts cannot be learned from."""
+
+
+def gather(job: CaptionsJob, reporter: Reporter) -> Speech:
+    """Find the recordings of a job and keep some speakers apart.
+
+    Raises
+    ------
+    InputError
+        There is no speech to learn from.
+    """
+    lexicon = Lexicon(job.lexicon, _guess(job.language))
+    training: list[Utterance] = []
+    weights: list[float] = []
+    noises: list[Row] = []
+    development: dict[str, list[Utterance]] = {}
+    dropped: dict[str, int] = {}
+    for made, folder in enumerate((job.data, job.synthetic)):
+        for corpus, rows in (find_corpora(folder) if folder else Corpora()).items():
+            spoken = [row for row in rows if not sounds_only(corpus, row.label)]
+            if corpus != "rooms":
+                noises += [row for row in rows if sounds_only(corpus, row.label)]
+            usable = transcribed(corpus, spoken, lexicon)
+            dropped[corpus] = len(rows) - len(usable)
+            many = len({row.speaker for row in spoken}) >= MANY_SPEAKERS and not made
+            for utterance in usable:
+                if utterance.row.label == _MACHINE_TRANSCRIBED:
+                    development.setdefault(f"{corpus}, machine transcripts", []).append(utterance)
+                elif _is_kept_back(utterance.row, many=many):
+                    development.setdefault("synthetic" if made else corpus, []).append(utterance)
+                else:
+                    training.append(utterance)
+                    weights.append(_weight(utterance, job, made=bool(made)))
+    if not training:
+        raise InputError(f"{job.data or job.synthetic}: no recording with a transcript to learn from")
+    hours = sum(utterance.seconds for utterance in training) / 3600
+    reporter.tell(f"{len(training)} recordings, {hours:.1f} h; held out: " + ", ".join(
+        f"{len(kept)} of {corpus}" for corpus, kept in development.items()
+    ))  # fmt: skip
+    return Speech(training, np.array(weights), development, noises, dropped)
+
+
+def _guess(language: str) -> Any:
+    path = find_language(language)
+    model = (path if path.is_dir() else path.parent) / G2P_FILE
+    if not model.is_file():
+        return None
+    pronouncer = Pronouncer.load(model)
+    return lambda word: pronouncer.pronounce(word) if pronouncer.can_pronounce(word) else []
+
+
+def _is_kept_back(row: Row, *, many: bool) -> bool:
+    if not row.text:  # a single word teaches the voice of its speaker, and measures nothing
+        return False
+    if row.split in _HELD_OUT_SPLITS:
+        return True
+    return many and kept_by_hash(row.speaker, HELD_OUT_SHARE)
+
+
+def _weight(utterance: Utterance, job: CaptionsJob, *, made: bool) -> float:
+    if utterance.corpus in job.weights:
+        return job.weights[utterance.corpus]
+    if made:
+        return 1.0
+    return WEIGHT_REAL if utterance.row.text else WEIGHT_WORD
+
+
+def network(width: int) -> NetSpec:
+    """Two strided layers to 40 ms, then ten of width 256 that see 2.5 s: 3.7 million parameters."""
+    blocks = ((5, 1), (5, 1), (5, 2), (5, 1), (5, 2))
+    return NetSpec(FRONTEND.n_bands, len(TOKENS), ((width, 5, 2), (width, 5, 2)), blocks, -4.0, 4.0)
+
+
+def band_middles_hz(spec: FrontendSpec) -> NDArray[np.float64]:
+    """``[n_bands]``: the centre of gravity of each band's weights, strictly rising."""
+    weights = spec.mel_weights()
+    bin_hz = spec.sample_rate_hz / spec.n_fft * np.arange(weights.shape[1])
+    middles = weights @ bin_hz / np.maximum(weights.sum(axis=1), 1e-9)
+    return np.asarray(np.maximum.accumulate(middles) + 1e-3 * np.arange(len(middles)))
+
+
+class _Feed:
+    """Batches whose distortion grows with the training: clean until the alignment stands."""
+
+    CLEAN_UNTIL, FULL_AT, FULL = 0.05, 0.35, 0.45
+
+    def __init__(self, source: CtcBatches) -> None:
+        self._source = source
+        self._batches = iter(source)
+
+    def __iter__(self) -> Iterator[CtcBatch]:
+        return self
+
+    def __next__(self) -> CtcBatch:
+        return next(self._batches)
+
+    def progress(self, done: float) -> None:
+        grown = (done - self.CLEAN_UNTIL) / (self.FULL_AT - self.CLEAN_UNTIL)
+        self._source.strength = self.FULL * min(1.0, max(0.0, grown))
+
+
+def batches(
+    job: CaptionsJob, speech: Speech, reporter: Reporter, *, workers: int | None = None
+) -> CtcBatches:
+    """Endless batches of a job; frames are computed first, or mapped from an earlier run."""
+
+    def computed(done: float) -> None:
+        reporter.progress("frames", done)
+
+    store = FrameStore([u.row for u in speech.training], FRONTEND, job.cache, computed)
+    quiet = FrameStore(speech.noises, FRONTEND, job.cache, computed)
+    noises = [frames for frames in map(quiet.__getitem__, range(len(quiet))) if _is_audible(frames)]
+    return CtcBatches(
+        Pool(speech.training, store, speech.weights),
+        Distorter(noises, band_middles_hz(FRONTEND), FRONTEND.log_floor),
+        batch_frames=round(job.batch_seconds * 1000 / FRONTEND.hop_ms),
+        stride=network(job.width).stride,
+        fill=network(job.width).input_mean,
+        seed=job.seed,
+        workers=job.workers if workers is None else workers,
+    )
+
+
+def _is_audible(frames: Frames) -> bool:
+    return (
+        len(frames) >= _LEAST_NOISE_FRAMES and float(np.exp(frames).sum(axis=1).mean()) > _LEAST_NOISE_POWER
+    )
+
+
+def fit(job: CaptionsJob, speech: Speech, reporter: Reporter) -> CaptionNet:
+    """Train the network, reporting phone errors on the development recordings after every epoch."""
+    torch.manual_seed(job.seed)
+    feed = _Feed(batches(job, speech, reporter))
+    net = CaptionNet(network(job.width))
+    looked_at = {
+        corpus: _thinned(kept, np.random.default_rng(1)) for corpus, kept in speech.development.items()
+    }
+    stores = {
+        corpus: FrameStore([u.row for u in kept], FRONTEND, job.cache) for corpus, kept in looked_at.items()
+    }
+
+    def progressed(done: float) -> None:
+        feed.progress(done)
+        reporter.progress("training", done)
+
+    def epoch(number: int, loss: float) -> None:
+        net.eval()
+        errors = [
+            f"{corpus} {phone_errors(net, kept, stores[corpus]):.3f}" for corpus, kept in looked_at.items()
+        ]
+        reporter.tell(f"epoch {number}: loss {loss:.3f}, phone errors: {', '.join(errors)}")
+
+    settings = LoopSettings(
+        minutes=job.minutes,
+        epochs=job.epochs,
+        batches_per_epoch=150,
+        learning_rate=2e-3,
+        weight_decay=0.02,
+        threads=job.threads,
+        device=job.device,
+    )
+    return train(
+        net, feed, settings, job.checkpoint,
+        loss_of=ctc_loss, resume=job.resume, on_progress=progressed, on_epoch=epoch,
+    )  # fmt: skip
+
+
+def _thinned(kept: list[Utterance], rng: np.random.Generator) -> list[Utterance]:
+    if len(kept) <= _DEVELOPMENT:
+        return kept
+    return [kept[i] for i in np.sort(rng.choice(len(kept), _DEVELOPMENT, replace=False))]
+
+
+def phone_errors(net: CaptionNet, utterances: Sequence[Utterance], store: FrameStore) -> float:
+    """Edits of the greedy path for each phone of the transcripts (first pronunciations)."""
+    found = greedy_tokens(net, [store[i] for i in range(len(utterances))], TAIL_FRAMES)
+    wanted = [utterance.tokens().tolist() for utterance in utterances]
+    edits = sum(edit_distance(w, f) for w, f in zip(wanted, found, strict=True))
+    return edits / max(1, sum(map(len, wanted)))
