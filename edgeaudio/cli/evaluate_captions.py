@@ -34,6 +34,12 @@ __all__ = ["captions"]
     show_default=True,
     help="Column that tells who speaks, for the interval.",
 )
+@click.option(
+    "--times",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="When words are spoken, from edgeaudio label --align, for the delays.",
+)
 @click.option("--paced", is_flag=True, help="Play everything in real time; delays then include computing.")
 @click.option(
     "--errors",
@@ -51,6 +57,7 @@ def captions(
     split: str | None,
     limit: int | None,
     speaker_column: str,
+    times: Path | None,
     paced: bool,
     n_errors: int,
     as_json: bool,
@@ -74,9 +81,16 @@ def captions(
         from edgeaudio.decoding.grammar import Grammar
 
         understand = Grammar.read(chosen.grammar).understand
+    word_times = None
+    if times is not None:
+        from edgeaudio.evaluation.word_times import read_word_times
+
+        word_times = read_word_times(times)
     recognizer = load_recognizer(chosen)
     with progress_bar("evaluating") as progress:
-        result = evaluate_captions(rows, recognizer, understand=understand, paced=paced, progress=progress)
+        result = evaluate_captions(
+            rows, recognizer, understand=understand, times=word_times, paced=paced, progress=progress
+        )
     if as_json:
         print_json(result.to_json())
     else:
@@ -108,7 +122,7 @@ def _print(result: CaptionsResult, n_errors: int) -> None:
 
 
 def _print_delay(name: str, delays_s: list[float]) -> None:
-    from edgeaudio.evaluation.captions import summarised
+    from edgeaudio.evaluation.delays import summarised
 
     found = summarised(delays_s)
     if found is not None:

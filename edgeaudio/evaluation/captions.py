@@ -6,27 +6,27 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from edgeaudio.decoding.grammar import Order
 from edgeaudio.decoding.text import normalise
 from edgeaudio.engine import Engine
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation.alignment import Pair, align, distance
+from edgeaudio.evaluation.delays import Delays, Heard, summarised
 from edgeaudio.evaluation.intervals import bootstrap_interval, wilson_interval
 from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.evaluation.mixing import in_quiet
 from edgeaudio.evaluation.scoring import Progress
-from edgeaudio.events import Caption, Event
+from edgeaudio.evaluation.word_times import SpokenWord, WordTimes
+from edgeaudio.events import Caption
 from edgeaudio.sources.array import ArraySource
 from edgeaudio.sources.base import Source
 from edgeaudio.tasks.base import Task
 from edgeaudio.types import SAMPLE_RATE_HZ
 
-__all__ = ["CaptionsResult", "Clip", "Delays", "Understand", "evaluate_captions"]
+__all__ = ["CaptionsResult", "Clip", "Understand", "evaluate_captions"]
 
 TAIL_S = 2.5
 """Quiet behind each recording: the model hears that a caption is over, as it does live."""
@@ -55,15 +55,6 @@ class Clip:
     def errors(self) -> int:
         """Words that were written wrong, left out or made up."""
         return sum(said != written for said, written in self.pairs)
-
-
-@dataclass
-class Delays:
-    """Seconds of audio from the end of a word until it stood there; see `evaluate_captions`."""
-
-    words_s: list[float] = field(default_factory=list)
-    first_words_s: list[float] = field(default_factory=list)
-    finals_s: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -159,19 +150,12 @@ class CaptionsResult:
         return result
 
 
-def summarised(delays_s: Sequence[float]) -> dict[str, float] | None:
-    """Return median, 95th percentile and number of delays; None if there are none."""
-    if not delays_s:
-        return None
-    p50, p95 = np.quantile(delays_s, [0.5, 0.95])
-    return {"median": float(p50), "p95": float(p95), "count": len(delays_s)}
-
-
 def evaluate_captions(
     rows: Sequence[Row],
     recognizer: Task,
     *,
     understand: Understand | None = None,
+    times: WordTimes | None = None,
     paced: bool = False,
     progress: Progress | None = None,
 ) -> CaptionsResult:
@@ -182,13 +166,14 @@ def evaluate_captions(
 
     Delays are positions in the stream, so that they do not depend on the machine: how much an engine
     that keeps up has heard, in its blocks of 80 ms, when a word is committed (or a caption is final),
-    less the end of that word (or of the last one) according to the recogniser's own times. If `paced`,
-    everything is played in real time, and the delays are those of this machine, computing included.
+    less the end of that word (or of the last one). That end is by `times` where they are given, for words
+    that were written right, and else by the recogniser's own times. If `paced`, everything is played in
+    real time, and the delays are those of this machine, computing included.
 
     Raises
     ------
     InputError
-        A recording cannot be read, or no text has any word.
+        A recording cannot be read or is not in `times`, or no text has any word.
     """
     texts = [normalise(row.text) for row in rows]
     if not any(texts):
@@ -196,15 +181,17 @@ def evaluate_captions(
             f"{rows[0].origin.rpartition(':')[0]}: no recording has any word in its text",
             hint="The column text says what is spoken.",
         )
+    spoken = [_times_of(row, times) for row in rows]
     clips: list[Clip] = []
     delays = Delays()
     heard_s = busy_s = 0.0
     for done, (row, said) in enumerate(zip(rows, texts, strict=True), start=1):
-        samples = read_clip(row)
-        source = ArraySource(in_quiet(samples, 0, round(TAIL_S * SAMPLE_RATE_HZ)), paced=paced)
+        samples = in_quiet(read_clip(row), 0, round(TAIL_S * SAMPLE_RATE_HZ))
+        source = ArraySource(samples, paced=paced)
         engine = Engine(source, recognizer)
-        captions = _listen_live(engine, source, delays) if paced else _listen(engine, delays)
-        clips.append(_judge(row, said, captions, understand))
+        heard = _listen_live(engine, source) if paced else _listen(engine)
+        delays.add(heard, spoken[done - 1])
+        clips.append(_judge(row, said, heard.finals, understand))
         stats = engine.stats()
         heard_s += stats.processed_samples / SAMPLE_RATE_HZ
         busy_s += stats.busy_s
@@ -213,39 +200,29 @@ def evaluate_captions(
     return CaptionsResult(tuple(clips), delays, heard_s, busy_s)
 
 
-def _listen(engine: Engine, delays: Delays) -> list[Caption]:
-    """Return the final captions of a stream, and note when each word came."""
+def _times_of(row: Row, times: WordTimes | None) -> Sequence[SpokenWord] | None:
+    if times is None:
+        return None
+    words = times.get(row.path.resolve())
+    if words is None:
+        raise InputError(f"{row.origin}: {row.path} has no word times", hint="Label it, too.")
+    return words
+
+
+def _listen(engine: Engine) -> Heard:
+    """Hear a stream to its end; events come when so much of it was heard."""
     with contextlib.closing(engine.replay()) as events:
-        return _note(((event, engine.stats().processed_samples) for event in events), delays)
+        return Heard((event, engine.stats().processed_samples) for event in events)
 
 
-def _listen_live(engine: Engine, source: Source, delays: Delays) -> list[Caption]:
+def _listen_live(engine: Engine, source: Source) -> Heard:
+    """Hear a stream as it goes by; events come when the clock says so."""
+
     def now() -> int:
         return round((time.monotonic() - source.captured_at(0)) * SAMPLE_RATE_HZ)
 
     with engine:
-        return _note(((event, now()) for event in engine), delays)
-
-
-def _note(events: Iterable[tuple[Event, int]], delays: Delays) -> list[Caption]:
-    """Read events, each with the position at which it came."""
-    finals: list[Caption] = []
-    caption_id, n_known = -1, 0
-    for event, at_sample in events:
-        if not isinstance(event, Caption):
-            continue
-        if event.caption_id != caption_id:
-            caption_id, n_known = event.caption_id, 0
-        late_s = [(at_sample - word.end_sample) / SAMPLE_RATE_HZ for word in event.words]
-        if late_s and n_known == 0:
-            delays.first_words_s.append(late_s[0])
-        delays.words_s += late_s[n_known:]
-        n_known = len(late_s)
-        if event.final:
-            finals.append(event)
-            if late_s:
-                delays.finals_s.append(late_s[-1])
-    return finals
+        return Heard((event, now()) for event in engine)
 
 
 def _judge(row: Row, said: list[str], captions: list[Caption], understand: Understand | None) -> Clip:

@@ -16,6 +16,7 @@ from edgeaudio.decoding.grammar import Grammar
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation.captions import TAIL_S, CaptionsResult, evaluate_captions
 from edgeaudio.evaluation.manifest import read_manifest
+from edgeaudio.evaluation.word_times import read_word_times
 from edgeaudio.testing import scripted_recognizer
 
 Run = Callable[..., tuple[int, str, str]]
@@ -81,6 +82,33 @@ def test_delays_are_counted_from_the_ends_of_words(manifest: Callable[..., Path]
     assert 0.8 <= delays.finals_s[0] <= 0.8 + 0.04 + 0.16 + 0.08 + 0.08
     assert result.heard_s == pytest.approx(3.0 + TAIL_S, abs=0.1)
     assert 0 < result.real_time_factor < 1
+
+
+def test_delays_are_counted_from_the_times_that_are_given(
+    manifest: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = read_manifest(manifest(("ann", "turn the light off")))
+    own = evaluate_captions(rows, scripted_recognizer(WORDS)).delays
+    spoken = [("turn", 0.7), ("the", 1.1), ("light", 1.4), ("off", 1.9)]
+    words = [{"word": word, "start_s": end_s - 0.3, "end_s": end_s} for word, end_s in spoken]
+    (tmp_path / "times.json").write_text(json.dumps({"path": "noise.wav", "words": words}) + "\n")
+    times = read_word_times(tmp_path / "times.json")
+    delays = evaluate_captions(rows, scripted_recognizer(WORDS), times=times).delays
+    # The recogniser's own ends are 0.76, 1.16, 1.56 and 1.96 s; "lights" was not said.
+    assert delays.words_s == pytest.approx([own.words_s[i] + 0.06 for i in (0, 1, 3)])
+    assert delays.first_words_s == delays.words_s[:1]
+    assert delays.finals_s == pytest.approx([own.finals_s[0] + 0.06])
+
+
+def test_word_times_that_are_none(manifest: Callable[..., Path], tmp_path: Path) -> None:
+    rows = read_manifest(manifest(("ann", "turn")))
+    with pytest.raises(InputError, match=r"talk\.tsv:2: .*noise\.wav has no word times"):
+        evaluate_captions(rows, scripted_recognizer(WORDS), times={})
+    (tmp_path / "bad.json").write_text('{"path": "noise.wav", "words": []}\n{"path": 3}\n')
+    with pytest.raises(InputError, match=r"bad\.json:2: these are no word times"):
+        read_word_times(tmp_path / "bad.json")
+    with pytest.raises(InputError, match="cannot read the word times: No such file"):
+        read_word_times(tmp_path / "none.json")
 
 
 def test_in_real_time_delays_are_those_of_the_clock(manifest: Callable[..., Path]) -> None:
