@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 from edgeaudio.compiled import cached_njit, source_digest
 from edgeaudio.decoding import automaton as automaton_module
 from edgeaudio.decoding import pool as pool_module
+from edgeaudio.decoding import selection as selection_module
 from edgeaudio.decoding.automaton import step
 from edgeaudio.decoding.ngrams import SENTENCE_END
 from edgeaudio.decoding.pool import Mark, advance_root, ancestor, grow, release
+from edgeaudio.decoding.selection import nth_largest
 
 __all__ = ["NOTHING", "PLACE", "Beam", "Count", "Scale", "Words", "advance", "finish", "keep"]
 
@@ -117,7 +119,7 @@ class Words(NamedTuple):
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _inner: Any = njit(**_OPTIONS)
-_SOURCES = source_digest(pool_module, automaton_module)
+_SOURCES = source_digest(pool_module, automaton_module, selection_module)
 _SLOT_BITS = 24
 
 
@@ -139,28 +141,14 @@ def _slot(places, table, epoch, state, node, hot):  # type: ignore[no-untyped-de
 
 
 @_inner
-def _nth_largest(values, size, n):  # type: ignore[no-untyped-def]
-    """Return the n-th largest of ``values[:size]``, n from 1 on; they change places (quickselect)."""
-    low, high, wanted = 0, size - 1, n - 1
-    while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] > pivot:
-                i += 1
-            while values[j] < pivot:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if wanted <= j:
-            high = j
-        elif wanted >= i:
-            low = i
-        else:
-            break
-    return values[wanted]
+def _raise_least(beam):  # type: ignore[no-untyped-def]
+    """Where the beam is full already, nothing below its last can survive."""
+    there, counts, scales = beam.there, beam.counts, beam.scales
+    n, width = counts[Count.NEXT], counts[Count.WIDTH]
+    if n >= width:
+        for i in range(n):
+            beam.scratch[i] = there[i].blank + there[i].token
+        scales[Scale.LEAST] = max(scales[Scale.LEAST], nth_largest(beam.scratch, n, width))
 
 
 @_inner
@@ -173,7 +161,7 @@ def _prune(beam):  # type: ignore[no-untyped-def]
     if n > width:
         for i in range(n):
             beam.scratch[i] = there[i].blank + there[i].token
-        nth = _nth_largest(beam.scratch, n, width)
+        nth = nth_largest(beam.scratch, n, width)
         if nth >= least:
             least = nth
             ties = width
@@ -327,7 +315,20 @@ def _enter(beam, trie, words, automaton, i, child, token, start, gap):  # type: 
             hot = words.hot_next[here[i].hot, words.hot_word[word]]
         if score > -np.inf:
             token_there = token * np.exp(score)
-            _arrive(beam, state, between, hot, 0.0, token_there, i, word, start, frame + 1, gap, gap)
+            _arrive(
+                beam,
+                state,
+                between,
+                hot,
+                0.0,
+                token_there,
+                i,
+                word,
+                start,
+                frame + 1,
+                gap,
+                here[i].gap_before,
+            )
 
 
 @_inner
@@ -356,10 +357,11 @@ def _leave(beam, trie, words, automaton, i, row, top):  # type: ignore[no-untype
         if last != space and last < counts[Count.N_TOKENS]:
             return
     for c in range(counts[Count.N_TOKENS]):
-        token = (again if c == last else both) * beam.frame[c]
-        if token >= least and words.root_child[c] != NOTHING:
-            child = words.root_child[c]
-            token *= words.entry_gain[child]
+        child = words.root_child[c]
+        if child == NOTHING:
+            continue
+        token = (again if c == last else both) * beam.frame[c] * words.entry_gain[child]
+        if token >= least:
             gap = here[i].gap + _shortfall(row[c], top)
             _enter(beam, trie, words, automaton, i, child, token, counts[Count.FRAME], gap)
 
@@ -456,8 +458,13 @@ def advance(log_probs, beam, pool, trie, words, automaton):  # type: ignore[no-u
         scales[Scale.LEAST] = 0.0
         for i in range(counts[Count.ACTIVE]):
             _stay(beam, trie, i, row, top)
+        _raise_least(beam)
+        # The best first: it says soonest what cannot survive.
+        best = counts[Count.BEST]
+        _leave(beam, trie, words, automaton, best, row, top)
         for i in range(counts[Count.ACTIVE]):
-            _leave(beam, trie, words, automaton, i, row, top)
+            if i != best:
+                _leave(beam, trie, words, automaton, i, row, top)
         # A frame in which nothing is possible says nothing.
         if scales[Scale.TOP] > 0.0:
             _survive(beam, pool)
@@ -486,6 +493,7 @@ def finish(beam, trie, words, automaton):  # type: ignore[no-untyped-def]
         log_prob, _ = step(automaton, here[i].state, SENTENCE_END)
         score = np.log(total) + scales[Scale.TOTAL] + scales[Scale.WEIGHT] * log_prob
         if words.hot_word.size:
+            # The end breaks off what has begun, as a word of no phrase does.
             score += words.hot_score[here[i].hot, 0]
         if score > best_score:
             best, best_score = i, score

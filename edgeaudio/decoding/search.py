@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 
 import numpy as np
 
 from edgeaudio.decoding import pool as pools
 from edgeaudio.decoding.base import Hypothesis, LogProbs, Word
+from edgeaudio.decoding.hotwords import Hotwords, with_hotwords
 from edgeaudio.decoding.kernel_lexicon import (
     NOTHING,
     PLACE,
@@ -69,6 +70,10 @@ class LexiconDecoder:
         CTC's blank among them.
     units : {"phones", "characters"}
     search : SearchSettings
+    hotwords : Hotwords, optional
+        Phrases that are likely to be said; words that the language lacks become part of it.
+    pronounce : callable, optional
+        Guesses the phones of such words, see :class:`edgeaudio.decoding.g2p.Pronouncer`.
     merge : {"add", "max"}
         What happens to the probabilities of hypotheses that meet.
 
@@ -76,27 +81,34 @@ class LexiconDecoder:
     ------
     ModelError
         If no word of the language can be written with the tokens, or `blank` is none of them.
+    UsageError
+        If a hotword cannot be written or pronounced.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - as all decoders: tokens, blank, units, then how to search
         self,
         language: Language,
         tokens: Sequence[str],
         blank: str,
         units: Units,
         search: SearchSettings,
+        hotwords: Hotwords | None = None,
         *,
-        merge: str = "add",
+        pronounce: Callable[[str], Sequence[str]] | None = None,
+        merge: Literal["add", "max"] = "add",
     ) -> None:
+        self._written = spelling(tokens, blank, units)
+        if hotwords is not None:
+            language = with_hotwords(language, hotwords, self._written, units, pronounce)
         self._language = language
         self._n_tokens = len(tokens)
-        self._written = spelling(tokens, blank, units)
         self._max_width = search.beam_width
         self._automaton = language.automaton
         self._trie, self._words = lay_out(
             language,
             self._written,
             units,
+            hotwords,
             weight=search.language_weight,
             word_bonus=search.word_bonus,
         )

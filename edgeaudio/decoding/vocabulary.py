@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeaudio.decoding.hotwords import Hotwords, over_words
 from edgeaudio.decoding.kernel_lexicon import NOTHING, Words
 from edgeaudio.decoding.language import SENTENCE_END, Language
 from edgeaudio.decoding.trie import Trie, build_trie
@@ -29,7 +30,13 @@ class _Entries(NamedTuple):
 
 
 def lay_out(
-    language: Language, written: Sequence[str], units: Units, *, weight: float, word_bonus: float
+    language: Language,
+    written: Sequence[str],
+    units: Units,
+    hotwords: Hotwords | None,
+    *,
+    weight: float,
+    word_bonus: float,
 ) -> tuple[Trie, Words]:
     """Make the tree of all words that can be written, and what it earns to walk in it.
 
@@ -39,6 +46,8 @@ def lay_out(
     written : sequence of str
         What each token writes, see :func:`edgeaudio.decoding.units.spelling`.
     units : {"phones", "characters"}
+    hotwords : Hotwords, optional
+        Their words are in `language`.
     weight : float
         Of the language model; its unigrams are looked ahead to.
     word_bonus : float
@@ -59,7 +68,9 @@ def lay_out(
     unigram = language.automaton.unigram_score[entries.word].astype(np.float64)
     # A closed grammar has no unigrams: there is nothing to look ahead to.
     ahead = np.maximum(unigram, _LEAST_UNIGRAM) if np.isfinite(unigram).any() else np.zeros_like(unigram)
-    trie = build_trie(entries.tokens, entries.offsets, weight * ahead + entries.score)
+    hot_word, hot_next, hot_score, gain = _hot(hotwords, language)
+    score = weight * ahead + entries.score + gain[entries.word]
+    trie = build_trie(entries.tokens, entries.offsets, score)
     n_nodes = len(trie.token)
     # What the first step of a word earns is the best of all words with that token.
     best = trie.best.copy()
@@ -76,10 +87,23 @@ def lay_out(
         root_child=root_child,
         word=entries.word[trie.entry],
         word_score=entries.score[trie.entry] + word_bonus - best[end],
-        hot_word=np.zeros(0, np.int32),
-        hot_next=np.zeros((0, 0), np.int32),
-        hot_score=np.zeros((0, 0)),
+        hot_word=hot_word,
+        hot_next=hot_next,
+        hot_score=hot_score,
     )
+
+
+def _hot(
+    hotwords: Hotwords | None, language: Language
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+    """Return symbol of each word, next states and scores, and the most that each word may earn."""
+    if hotwords is None or not hotwords.phrases:
+        nothing = np.zeros(0, np.int32), np.zeros((0, 0), np.int32), np.zeros((0, 0))
+        return (*nothing, np.zeros(language.n_words))
+    contexts, symbols = over_words(hotwords, language)
+    # No word earns more than by going on with a phrase, and a stranger earns nothing at best.
+    most = np.maximum(contexts.score.max(axis=0), 0.0)
+    return symbols, contexts.next_state, contexts.score, most[symbols]
 
 
 def _spoken(language: Language, written: Sequence[str]) -> _Entries:
