@@ -7,19 +7,24 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 
 from edgeaudio.engine import Engine
 from edgeaudio.sources.array import ArraySource
+from edgeaudio.sources.network import NetworkSource
 from edgeaudio.testing import scripted_recognizer
 from edgeaudio.types import SAMPLE_RATE_HZ
 from edgeaudio.web import CaptionServer
+from edgeaudio.web.microphone import _Reader
 from tests.pulse import until
 from tests.sources.reading import Listener
 from tests.web.conftest import PATIENCE_S, joined, received
 
 SOUND = (np.random.default_rng(1).normal(0, 0.1, 8000) * 32768).astype("<i2")
 BLOCK = SOUND[:1280].tobytes()
+LOST = '{"type":"lost","samples":5}'
 
 
 @contextmanager
@@ -120,6 +125,26 @@ def test_what_is_no_audio_ends_with_a_reason_and_the_captions_go_on(serve, messa
             until(lambda: n_heard(listener) > before, PATIENCE_S, "the next is heard")
             microphone.send(message)
             assert reason in closed_with(microphone)[1]
+
+
+@given(
+    st.lists(
+        st.binary(max_size=400) | st.text(max_size=60) | st.sampled_from([LOST, LOST + "}"]), max_size=20
+    )
+)
+def test_any_messages_are_samples_a_loss_or_a_verdict(messages):
+    source = NetworkSource("a browser")
+    reader = _Reader(source, 16_000, np.dtype("<i2"))
+    expected = 0
+    for message in messages:
+        verdict = reader.take({"bytes": message} if isinstance(message, bytes) else {"text": message})
+        if verdict is None:
+            expected += len(message) // 2 if isinstance(message, bytes) else 5
+        else:
+            code, reason = verdict
+            assert code in (1003, 1007, 1008, 1009)
+            assert 0 < len(reason.encode()) <= 123  # what a close frame can hold
+    assert source.ring.end == expected
 
 
 @pytest.mark.parametrize("query", ["rate=2", "rate=many", "rate=", "rate=99999999999999999999", "format=mp3"])
