@@ -23,12 +23,12 @@ from edgeaudio.outbox import Outbox
 from edgeaudio.profiles import Profile
 from edgeaudio.reader import Reader
 from edgeaudio.stats import EngineStats
-from edgeaudio.tasks.base import Task
+from edgeaudio.tasks.base import Task, in_background
 from edgeaudio.types import SAMPLE_RATE_HZ
-from edgeaudio.worker import Worker
 
 if TYPE_CHECKING:
     from edgeaudio.sources import Source
+    from edgeaudio.worker import Worker
 
 __all__ = ["Engine"]
 
@@ -93,6 +93,8 @@ class Engine:
             raise UsageError(f"max_lag_ms is {lag_ms}, less than two hops of {profile.hop_ms} ms")
 
         self._reader = Reader(source, self._listener, max_lag, history)
+        # Any source that is not live waits for whoever listens, so that nobody can be late.
+        self._needs_worker = source.live and any(map(in_background, tasks))
         self._max_caption_lag_s = profile.max_caption_lag_ms / 1000
         self._outbox = Outbox(max_events)
         self._worker: Worker | None = None
@@ -113,7 +115,7 @@ class Engine:
         """
         self._begin()
         self._listener.captured_at = self._source.captured_at
-        if self._source.live:  # any other waits for whoever listens, so that nobody can be late
+        if self._needs_worker:
             self._hire()
         self._thread = threading.Thread(target=self._run, name="edgeaudio-engine", daemon=True)
         self._thread.start()
@@ -231,11 +233,12 @@ class Engine:
         self._source.start()
 
     def _hire(self) -> None:
-        """Start the worker if any task wants it."""
-        worker = Worker(self._pass_on, self._max_caption_lag_s)
-        if self._listener.hand_over(worker.take_on):
-            self._worker = worker
-            worker.start()
+        """Start the worker."""
+        from edgeaudio.worker import Worker  # not at the top: wake words alone do without
+
+        self._worker = Worker(self._pass_on, self._max_caption_lag_s)
+        self._listener.hand_over(self._worker.take_on)
+        self._worker.start()
 
     def _run(self) -> None:
         """Be the engine's thread."""

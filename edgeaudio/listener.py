@@ -69,15 +69,10 @@ class Listener:
         self.meter = LevelMeter()
         self._reset(0)
 
-    def hand_over(self, take_on: Callable[[Task], Task]) -> bool:
-        """Let what `take_on` returns stand for each task of the background; False if there is none."""
-        found = False
+    def hand_over(self, take_on: Callable[[Task], Task]) -> None:
+        """Let what `take_on` returns stand for each task of the background."""
         for _, tasks in self._lanes:
-            for place, task in enumerate(tasks):
-                if in_background(task):
-                    tasks[place] = take_on(task)
-                    found = True
-        return found
+            tasks[:] = [take_on(task) if in_background(task) else task for task in tasks]
 
     def hear(self, block: Samples, events: list[Event]) -> None:
         """Give a block ``[n]`` to everything that listens, and append what it noticed to `events`."""
