@@ -62,7 +62,7 @@ def recognizer_options(command: _COMMAND) -> _COMMAND:
                 "--hotword",
                 "hotwords",
                 multiple=True,
-                metavar="TEXT[:BOOST]",
+                metavar="TEXT[:STRENGTH]",
                 help="Words that are likely to be said, such as a name; repeatable.",
             ),
             click.option(

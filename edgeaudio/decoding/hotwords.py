@@ -26,6 +26,7 @@ __all__ = ["DEFAULT_BOOST", "Contexts", "Hotwords", "over_tokens", "over_words",
 DEFAULT_BOOST = 0.6
 """Natural logarithm for each letter."""
 _MAX_PHRASES = 1000
+_MAX_STRENGTH = 20.0
 _MAX_CELLS = 20_000_000
 
 
@@ -33,17 +34,25 @@ _MAX_CELLS = 20_000_000
 class Hotwords:
     """Phrases to favour, each a row of words in lower case.
 
-    ``boost`` is what a phrase earns for each of its letters, a natural logarithm. ``phones`` tells how
-    some words are said.
+    ``boost`` is what a phrase earns for each of its letters, a natural logarithm, times what ``strength``
+    says of the phrase. ``phones`` tells how some words are said.
     """
 
     phrases: tuple[tuple[str, ...], ...]
     boost: float = DEFAULT_BOOST
     phones: dict[str, str] = field(default_factory=dict)
+    strength: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+    def boost_of(self, phrase: tuple[str, ...]) -> float:
+        """Return what a phrase earns for each of its letters."""
+        return self.boost * self.strength.get(phrase, 1.0)
 
     @classmethod
     def parse(cls, texts: Sequence[str], boost: float = DEFAULT_BOOST) -> Hotwords:
-        """Read phrases as users type them; a single word may be followed by ``=`` and its phones.
+        """Read phrases as users type them.
+
+        A single word may be followed by ``=`` and its phones, and everything by a colon and how strongly
+        it is favoured, 1 by default.
 
         Raises
         ------
@@ -52,14 +61,16 @@ class Hotwords:
 
         Examples
         --------
-        >>> Hotwords.parse(["Edge  audio", "Siobhan=SH AH V AO N"]).phrases
-        (('edge', 'audio'), ('siobhan',))
+        >>> hotwords = Hotwords.parse(["Edge  audio:2", "Siobhan=SH AH V AO N"])
+        >>> hotwords.phrases, hotwords.strength
+        ((('edge', 'audio'), ('siobhan',)), {('edge', 'audio'): 2.0})
         """
         if len(texts) > _MAX_PHRASES:
             raise UsageError(f"{len(texts)} hotwords", hint=f"At most {_MAX_PHRASES} are possible.")
-        phrases, phones = [], {}
+        phrases, phones, strength = [], {}, {}
         for text in texts:
-            spelled, equals, said = text.partition("=")
+            written, colon, number = text.partition(":")
+            spelled, equals, said = written.partition("=")
             plain = unicodedata.normalize("NFC", spelled).lower()
             words = plain.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split()
             _check(text, words)
@@ -71,7 +82,9 @@ class Hotwords:
                     )
                 phones[words[0]] = " ".join(re.sub(r"\d", "", said.upper()).split())
             phrases.append(tuple(words))
-        return cls(tuple(dict.fromkeys(phrases)), boost, phones)
+            if colon:
+                strength[phrases[-1]] = _strength(text, number)
+        return cls(tuple(dict.fromkeys(phrases)), boost, phones, strength)
 
 
 class Contexts(NamedTuple):
@@ -114,7 +127,8 @@ def over_tokens(hotwords: Hotwords | None, written: Sequence[str], units: Units)
         # Between blanks, so that "ann" earns nothing within "annual".
         text = f" {' '.join(phrase)} "
         _check_letters(text, set(letters))
-        rows.append([(code[letter], 0.0 if letter == " " else hotwords.boost) for letter in text])
+        boost = hotwords.boost_of(phrase)
+        rows.append([(code[letter], 0.0 if letter == " " else boost) for letter in text])
     by_letter = _contexts(rows, len(letters))
     _check_size(len(by_letter.end_score) * len(written))
     n_states = len(by_letter.end_score)
@@ -149,7 +163,10 @@ def over_words(hotwords: Hotwords, language: Language) -> tuple[Contexts, NDArra
         if word not in code and number is not None:
             code[word] = len(code) + 1
             symbols[number] = code[word]
-    rows = [[(code[word], hotwords.boost * len(word)) for word in phrase] for phrase in hotwords.phrases]
+    rows = []
+    for phrase in hotwords.phrases:
+        boost = hotwords.boost_of(phrase)
+        rows.append([(code[word], boost * len(word)) for word in phrase])
     _check_size(sum(map(len, rows)) * (len(code) + 1))
     return _contexts(rows, len(code) + 1), symbols
 
@@ -216,6 +233,19 @@ def _check_letters(text: str, known: set[str]) -> None:
             f"hotword {text.strip()!r}: the model cannot write {strange[0]!r}",
             hint=f"It writes: {''.join(sorted(known)).strip()}",
         )
+
+
+def _strength(text: str, number: str) -> float:
+    try:
+        strength = float(number)
+    except ValueError:
+        strength = 0.0
+    if not 0.0 < strength <= _MAX_STRENGTH:  # NaN, too, is none
+        raise UsageError(
+            f"hotword {text!r}: {number!r} is no strength between 0 and {_MAX_STRENGTH:g}",
+            hint='Write for example --hotword "edge audio:2".',
+        )
+    return strength
 
 
 def _check_size(n_cells: int) -> None:
