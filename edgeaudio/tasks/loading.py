@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,6 @@ from edgeaudio.tasks.acoustic import AcousticModel, StreamingAcoustic
 from edgeaudio.tasks.windowed import WindowedAcoustic
 
 if TYPE_CHECKING:
-    from edgeaudio.decoding.g2p import Pronouncer
     from edgeaudio.decoding.grammar import Grammar
     from edgeaudio.decoding.language import Language
 
@@ -59,7 +58,7 @@ def load_parts(
             raise UsageError(f"a grammar has no use for {what}", hint="Leave one of them out.")
         orders, search = _open_grammar(grammar, manifest, language)
         return Parts(_open_acoustic(bundle, backend), search, manifest, orders)
-    found = _open_decoder(manifest, language, decoder)
+    found = _open_decoder(manifest, language, hotwords, decoder)
     return Parts(_open_acoustic(bundle, backend), found, manifest, None)
 
 
@@ -78,14 +77,28 @@ def _open_acoustic(bundle: Bundle, backend: Runtime | None) -> AcousticModel:
     return (WindowedAcoustic if windowed else StreamingAcoustic)(open_graph(bundle, backend), bundle.manifest)
 
 
-def _open_decoder(manifest: ModelManifest, language: str | Path | None, name: DecoderName) -> Decoder:
+def _open_decoder(
+    manifest: ModelManifest, language: str | Path | None, hotwords: Sequence[str], name: DecoderName
+) -> Decoder:
+    from edgeaudio.decoding.hotwords import Hotwords
+
     captions = manifest.recognition
+    tokens = manifest.labels, captions.blank, captions.units
+    likely = Hotwords.parse(hotwords) if hotwords else None
     if name == "auto":
-        name = "greedy" if language is None else "lexicon"
+        name = "lexicon" if language is not None else "greedy" if likely is None else "prefix"
     if name == "greedy":
         from edgeaudio.decoding.greedy import GreedyDecoder
 
-        return GreedyDecoder(manifest.labels, captions.blank, captions.units)
+        if likely is not None:
+            raise UsageError(
+                "greedy decoding cannot favour hotwords", hint="Choose the decoder 'prefix' or 'lexicon'."
+            )
+        return GreedyDecoder(*tokens)
+    if name == "prefix":
+        from edgeaudio.decoding.prefix import PrefixDecoder
+
+        return PrefixDecoder(*tokens, hotwords=likely)
     from edgeaudio.decoding.search import LexiconDecoder
 
     if captions.units == "pieces":
@@ -93,8 +106,9 @@ def _open_decoder(manifest: ModelManifest, language: str | Path | None, name: De
             f"model '{manifest.name}' writes pieces of words, for which there is no search in a lexicon",
             hint="Choose the decoder 'prefix' or 'greedy'.",
         )
+    lexicon = Lexicon(manifest, language)
     return LexiconDecoder(
-        _open_language(manifest, language), manifest.labels, captions.blank, captions.units, captions.search
+        lexicon.language, *tokens, captions.search, likely, pronounce=lexicon.guess if likely else None
     )
 
 
@@ -145,19 +159,20 @@ class Lexicon:
         return _open_language(self._manifest, self._name)
 
     @cached_property
-    def _pronouncer(self) -> Pronouncer | None:
+    def guess(self) -> Callable[[str], Sequence[str]] | None:
+        """Guesses the phones of a word from what lies beside the language; None if there is nothing."""
         from edgeaudio.decoding.g2p import G2P_FILE, Pronouncer
 
         if self._name is None:
             return None
-        folder = find_language(self._name).parent
-        return Pronouncer.load(folder) if (folder / G2P_FILE).is_file() else None
+        file = find_language(self._name).with_name(G2P_FILE)
+        return Pronouncer.load(file).pronounce if file.is_file() else None
 
     def pronounce(self, word: str) -> Sequence[Sequence[str]]:
         """Return the pronunciations of `word`; none if there is no way to know."""
         if self._name is None:
             return ()
         known = self.language.pronunciations(word)
-        if known or self._pronouncer is None:
+        if known or self.guess is None:
             return known
-        return [self._pronouncer.pronounce(word)]
+        return [self.guess(word)]

@@ -11,6 +11,7 @@ from edgeaudio.decoding.grammar_decoder import GrammarDecoder
 from edgeaudio.decoding.greedy import GreedyDecoder
 from edgeaudio.decoding.language import Language
 from edgeaudio.decoding.pack import write_language
+from edgeaudio.decoding.prefix import PrefixDecoder
 from edgeaudio.decoding.search import LexiconDecoder
 from edgeaudio.errors import BackendError, ConfigError, ModelError, UsageError
 from edgeaudio.models import catalogue
@@ -66,6 +67,29 @@ def test_by_itself_the_lexicon_is_used_where_there_is_one(folder):
     change(folder, language="tiny")
     assert isinstance(parts(folder).decoder, LexiconDecoder)
     assert isinstance(parts(folder, decoder="greedy").decoder, GreedyDecoder)
+
+
+def test_hotwords_need_a_search_that_can_favour_them(folder):
+    update_manifest(folder, labels=("<blank>", " ", "g", "o"))
+    change(folder, units="characters")
+    assert isinstance(parts(folder).decoder, GreedyDecoder)
+    assert isinstance(parts(folder, hotwords=["go"]).decoder, PrefixDecoder)
+    assert isinstance(parts(folder, hotwords=["go"], language="tiny").decoder, LexiconDecoder)
+    with pytest.raises(UsageError, match="greedy decoding cannot favour hotwords"):
+        parts(folder, hotwords=["go"], decoder="greedy")
+
+
+def test_a_hotword_that_the_lexicon_lacks_needs_a_way_to_say_it(folder):
+    assert isinstance(parts(folder, language="tiny", hotwords=["go no"]).decoder, LexiconDecoder)
+    with pytest.raises(UsageError, match="hotword 'ono' is not in the lexicon"):
+        parts(folder, language="tiny", hotwords=["ono"])
+    assert isinstance(parts(folder, language="tiny", hotwords=["ono=OW N OW"]).decoder, LexiconDecoder)
+
+
+@pytest.mark.parametrize("hotword", ["", "edge-audio", "R2D2"])
+def test_a_hotword_with_strange_characters_is_refused(folder, hotword):
+    with pytest.raises(UsageError, match="hotword"):
+        parts(folder, language="tiny", hotwords=[hotword])
 
 
 def test_a_language_by_name_folder_and_file(folder):
