@@ -109,16 +109,84 @@ def wake(*, phrase: str, false_alarms_per_hour: float, as_json: bool, **options:
     _show(job, results, as_json=as_json)
 
 
-def _job(options: dict[str, Any]) -> Job:
+@train.command()
+@click.option(
+    "--lexicon",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    required=True,
+    help="Pronouncing dictionary in CMUdict's format, plain or gzipped.",
+)
+@click.option(
+    "--language",
+    metavar="NAME|PATH",
+    default="english-small",
+    show_default=True,
+    help="Lexicon and language model that the recogniser will use.",
+)
+@click.option(
+    "--sentences",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Text for --synthetic generate: one sentence a line, or a TSV with a column text.",
+)
+@click.option(
+    "--synthetic-hours",
+    type=click.FloatRange(min=0, min_open=True),
+    default=15.0,
+    show_default=True,
+    help="How much of it to speak.",
+)
+@click.option(
+    "--weight",
+    "weights",
+    metavar="CORPUS=NUMBER",
+    multiple=True,
+    help="Draw recordings of this folder so many times as often as synthetic ones; repeatable.",
+)
+@_job_options
+def captions(*, weights: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """A streaming recogniser of English.
+
+    Reads this project's manifests and the folders of LibriSpeech, Common Voice and LJSpeech as they are.
+    Speech is learned by its transcripts, a label without text counts as a spoken word. The splits test and
+    dev, and 15 % of the speakers of corpora with a hundred or more, are only measured on.
+    """
+    job = _job({**options, "weights": _weights(weights)}, kind="captions")
+    from edgeaudio.training.captions import CaptionsJob, fit, gather
+    from edgeaudio.training.captions_bundle import finish
+
+    if not isinstance(job, CaptionsJob):
+        raise TypeError("no job for captions")
+    with _reporter() as reporter:
+        speech = gather(job, reporter)
+        results = finish(job, speech, fit(job, speech, reporter), reporter)
+    _show(job, results, as_json=as_json)
+
+
+def _weights(given: tuple[str, ...]) -> dict[str, float]:
+    weights = {}
+    for item in given:
+        corpus, _, number = item.rpartition("=")
+        try:
+            weights[corpus] = float(number)
+        except ValueError:
+            weights[corpus] = -1.0
+        if not corpus or not 0.0 <= weights[corpus] < 1000.0:
+            raise UsageError(f"--weight {item}: not a corpus and a number", hint="Say for example digits=0.5")
+    return weights
+
+
+def _job(options: dict[str, Any], kind: str = "") -> Job:
     try:
         from edgeaudio.training.build import Job, choose_device
+        from edgeaudio.training.captions import CaptionsJob
     except ImportError as error:
         raise MissingDependencyError(
             f"training needs {error.name}", hint='pip install "edgeaudio[train]"'
         ) from error
     device = choose_device(options.pop("device"))
     given = {name: value for name, value in options.items() if value is not None}
-    return Job(device=device, **{"data": None, "synthetic": None, **given})
+    made: type[Job] = CaptionsJob if kind == "captions" else Job
+    return made(device=device, **{"data": None, "synthetic": None, **given})
 
 
 @contextmanager

@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgeaudio.decoding.g2p import G2P_FILE, Pronouncer
-from edgeaudio.errors import InputError
+from edgeaudio.decoding.g2p import Pronouncer
+from edgeaudio.errors import InputError, UsageError
 from edgeaudio.evaluation.manifest import Row
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.catalogue import find_language
-from edgeaudio.training.build import Job, Reporter
+from edgeaudio.training.build import GENERATE, Job, Reporter
 from edgeaudio.training.corpora import Corpora, find_corpora
 from edgeaudio.training.corpus import kept_by_hash, sounds_only
 from edgeaudio.training.ctc import CaptionNet, CtcBatch, ctc_loss, edit_distance, greedy_tokens
 from edgeaudio.training.ctc_batches import CtcBatches, Pool
 from edgeaudio.training.distortion import Distorter
 from edgeaudio.training.loop import LoopSettings, train
+from edgeaudio.training.narration import FORMANT_ENGINE, narrate
 from edgeaudio.training.nets import NetSpec
-from edgeaudio.training.utterances import PHONES, FrameStore, Lexicon, Utterance, transcribed
+from edgeaudio.training.utterances import PHONES, FrameStore, Pronunciations, Utterance, transcribed
 from edgeaudio.types import Frames
 
 __all__ = ["FRONTEND", "CaptionsJob", "Speech", "band_middles_hz", "fit", "gather", "network"]
@@ -65,11 +65,17 @@ class CaptionsJob(Job):
         the words that the dictionary lacks.
     weights : mapping
         Corpus → how often one of its recordings is drawn in comparison with a synthetic one.
+    sentences : Path or None
+        Text for ``synthetic="generate"``.
+    synthetic_hours : float
+        How much of it to speak.
     """
 
     lexicon: Path = Path("cmudict.dict")
     language: str = "english-small"
     weights: Mapping[str, float] = field(default_factory=dict)
+    sentences: Path | None = None
+    synthetic_hours: float = 15.0
     width: int = 256
     batch_seconds: float = 240.0
 
@@ -94,18 +100,19 @@ def gather(job: CaptionsJob, reporter: Reporter) -> Speech:
     InputError
         There is no speech to learn from.
     """
-    lexicon = Lexicon(job.lexicon, _guess(job.language))
+    path = find_language(job.language)
+    pronunciations = Pronunciations(job.lexicon, Pronouncer.load(path if path.is_dir() else path.parent))
     training: list[Utterance] = []
     weights: list[float] = []
     noises: list[Row] = []
     development: dict[str, list[Utterance]] = {}
     dropped: dict[str, int] = {}
-    for made, folder in enumerate((job.data, job.synthetic)):
+    for made, folder in enumerate((job.data, _synthetic(job, reporter))):
         for corpus, rows in (find_corpora(folder) if folder else Corpora()).items():
             spoken = [row for row in rows if not sounds_only(corpus, row.label)]
             if corpus != "rooms":
                 noises += [row for row in rows if sounds_only(corpus, row.label)]
-            usable = transcribed(corpus, spoken, lexicon)
+            usable = transcribed(corpus, spoken, pronunciations)
             dropped[corpus] = len(rows) - len(usable)
             many = len({row.speaker for row in spoken}) >= MANY_SPEAKERS and not made
             for utterance in usable:
@@ -125,13 +132,18 @@ def gather(job: CaptionsJob, reporter: Reporter) -> Speech:
     return Speech(training, np.array(weights), development, noises, dropped)
 
 
-def _guess(language: str) -> Any:
-    path = find_language(language)
-    model = (path if path.is_dir() else path.parent) / G2P_FILE
-    if not model.is_file():
-        return None
-    pronouncer = Pronouncer.load(model)
-    return lambda word: pronouncer.pronounce(word) if pronouncer.can_pronounce(word) else []
+def _synthetic(job: CaptionsJob, reporter: Reporter) -> Path | None:
+    if job.synthetic != GENERATE:
+        return None if job.synthetic is None else Path(job.synthetic)
+    if job.sentences is None:
+        raise UsageError("--synthetic generate needs something to say", hint="Name a text: --sentences FILE")
+    folder = job.cache / "synthetic" / f"sentences-{job.sentences.name}-{job.synthetic_hours:g}-{job.seed}"
+
+    def spoken(done: float) -> None:
+        reporter.progress("speaking", done)
+
+    narrate(job.sentences, folder, hours=job.synthetic_hours, seed=job.seed, progress=spoken)
+    return folder
 
 
 def _is_kept_back(row: Row, *, many: bool) -> bool:
@@ -146,7 +158,8 @@ def _weight(utterance: Utterance, job: CaptionsJob, *, made: bool) -> float:
     if utterance.corpus in job.weights:
         return job.weights[utterance.corpus]
     if made:
-        return 1.0
+        # Formants without a human voice in them mislead more than they teach.
+        return 0.5 if utterance.corpus.startswith(FORMANT_ENGINE) else 1.0
     return WEIGHT_REAL if utterance.row.text else WEIGHT_WORD
 
 

@@ -23,6 +23,7 @@ from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.manifest import (
     MANIFEST_FILE,
+    Captions,
     Decision,
     GraphFile,
     Graphs,
@@ -76,7 +77,7 @@ def write_bundle(
     *,
     out_dir: Path,
     name: str,
-    kind: Literal["commands", "wake"],
+    kind: Literal["commands", "wake", "captions"],
     version: str,
     description: str,
     licence: str,
@@ -85,7 +86,8 @@ def write_bundle(
     labels: Sequence[str],
     activation: Literal["softmax", "sigmoid"],
     step_frames: int,
-    decision: Decision,
+    decision: Decision | None = None,
+    captions: Captions | None = None,
     results: Mapping[str, Any] | None = None,
     min_snr_db: float = MIN_SNR_DB,
 ) -> Agreement:
@@ -144,6 +146,7 @@ def write_bundle(
         ),
         states=_states(quantized),
         decision=decision,
+        captions=captions,
         results=dict(results or {}),
     )
     _write(Path(out_dir), manifest, files, quantized, probe[:_GOLDEN_FRAMES])

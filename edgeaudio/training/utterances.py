@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import re
@@ -13,12 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeaudio.decoding.dictionary import read_lexicon
+from edgeaudio.decoding.g2p import Pronouncer
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.frontend import Frontend, FrontendSpec
+from edgeaudio.training.vocabulary import say
 from edgeaudio.types import Frames
 
-__all__ = ["PHONES", "FrameStore", "Lexicon", "Utterance", "spoken_words", "transcribed"]
+__all__ = ["PHONES", "FrameStore", "Pronunciations", "Utterance", "spoken_words", "transcribed"]
 
 PHONES = (
     "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY",
@@ -48,63 +50,39 @@ def spoken_words(text: str) -> list[str] | None:
     return [word for word in words if word] or None
 
 
-class Lexicon:
-    """A pronouncing dictionary in CMUdict's format: ``word P H O N E S``, variants as ``word(2)``.
+class Pronunciations:
+    """Words as tokens: the phones of a dictionary, or for other words those that their spelling suggests.
 
     Parameters
     ----------
-    path : path
-        Plain or gzipped.
-    guess : callable, optional
-        Gives phones for words that the dictionary lacks.
+    dictionary : Path
+        In CMUdict's form.
+    pronouncer : Pronouncer
+        Guesses the phones of words that it lacks.
 
     Raises
     ------
     InputError
-        The file cannot be read, or a line has an unknown phone.
+        The dictionary cannot be read, or has a phone that CMUdict has not.
     """
 
-    def __init__(self, path: str | Path, guess: Callable[[str], Sequence[str]] | None = None) -> None:
-        self._guess = guess
-        self._variants: dict[str, list[Tokens]] = {}
-        number = {phone: i + 1 for i, phone in enumerate(PHONES)}  # 0 is CTC's blank
-        opened = gzip.open if str(path).endswith(".gz") else open
-        try:
-            with opened(path, "rt", encoding="utf-8") as lines:
-                for place, line in enumerate(lines, 1):
-                    name, *phones = line.split("#")[0].split()
-                    try:
-                        tokens = [number[phone.rstrip("012")] for phone in phones]
-                    except KeyError as error:
-                        raise InputError(f"{path}:{place}: {error} is no phone of CMUdict") from error
-                    word = re.sub(r"\(\d+\)$", "", name.lower())
-                    self._variants.setdefault(word, []).append(np.array(tokens, np.int32))
-        except (OSError, UnicodeError, ValueError, EOFError) as error:
-            raise InputError(f"{path}: cannot read the dictionary: {error}") from error
+    def __init__(self, dictionary: Path, pronouncer: Pronouncer) -> None:
+        self._lexicon, self._pronouncer = read_lexicon(dictionary), pronouncer
+        self._number = {phone: i for i, phone in enumerate(PHONES, 1)}  # 0 is CTC's blank
+        self._known: dict[str, list[Tokens]] = {}
+        for word, said in self._lexicon.items():
+            strange = {phone for one in said for phone in one.split()} - set(PHONES)
+            if strange:
+                raise InputError(f"{dictionary}: '{word}' has {min(strange)}, which is no phone of CMUdict")
 
-    def variants(self, word: str) -> list[Tokens]:
-        """All pronunciations as tokens, 1 to 39; none for an unknown word."""
-        if word not in self._variants:
-            self._variants[word] = self._derived(word)
-        return self._variants[word]
-
-    def _derived(self, word: str) -> list[Tokens]:
-        if word.endswith("'s") and self._variants.get(word[:-2]):
-            return [_possessive(tokens) for tokens in self._variants[word[:-2]]]
-        if self._guess is None:
-            return []
-        number = {phone: i + 1 for i, phone in enumerate(PHONES)}
-        phones = self._guess(word)
-        return [np.array([number[phone] for phone in phones], np.int32)] if phones else []
-
-
-def _possessive(tokens: Tokens) -> Tokens:
-    last = PHONES[tokens[-1] - 1]
-    if last in {"S", "Z", "SH", "ZH", "CH", "JH"}:
-        ending = ["IH", "Z"]
-    else:
-        ending = ["S"] if last in {"P", "T", "K", "F", "TH"} else ["Z"]
-    return np.concatenate([tokens, np.array([PHONES.index(p) + 1 for p in ending], np.int32)])
+    def of(self, word: str) -> list[Tokens]:
+        """All ways to say a word, each an array of tokens 1 to 39; none if it cannot be said."""
+        if word not in self._known:
+            said = say(word, self._lexicon, self._pronouncer)
+            self._known[word] = [
+                np.array([self._number[phone] for phone in one.split()], np.int32) for one in said
+            ]
+        return self._known[word]
 
 
 @dataclass(frozen=True)
@@ -124,7 +102,7 @@ class Utterance:
 
 
 def transcribed(
-    corpus: str, rows: Iterable[Row], lexicon: Lexicon, *, max_seconds: float = 18.0
+    corpus: str, rows: Iterable[Row], pronunciations: Pronunciations, *, max_seconds: float = 18.0
 ) -> list[Utterance]:
     """The recordings of a corpus that can be learned from.
 
@@ -134,7 +112,7 @@ def transcribed(
     kept: list[Utterance] = []
     for row in rows:
         words = spoken_words(row.text or _label_words(row.label)) or []
-        variants = [lexicon.variants(word) for word in words]
+        variants = [pronunciations.of(word) for word in words]
         if not variants or not all(variants):
             continue
         seconds = _seconds(row) if row.seconds is None else row.seconds

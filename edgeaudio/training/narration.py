@@ -1,0 +1,79 @@
+"""Sentences of a text spoken by every installed synthesiser, for the training of recognisers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edgeaudio.errors import EdgeAudioError, InputError, MissingDependencyError
+from edgeaudio.evaluation.manifest import read_manifest
+from edgeaudio.training.sentences import read_sentences
+from edgeaudio.training.synth import MAX_CHARACTERS, engine_report, synthesise
+
+__all__ = ["FORMANT_ENGINE", "narrate"]
+
+FORMANT_ENGINE = "espeak"
+"""How the folders of the one engine without a recorded voice begin."""
+
+_WORDS = (3, 16)
+_BATCH = 100
+_SENTENCE_S = 3.5
+"""About so long is a sentence, spoken."""
+
+
+def narrate(
+    text: Path, folder: Path, *, hours: float, seed: int, progress: Callable[[float], None] | None = None
+) -> None:
+    """Speak sentences drawn from a text, each once, and leave corpora ``<engine>-<number>`` in a folder.
+
+    What an earlier run left is not made again. A hundred sentences of which one cannot be spoken are
+    left out: there are always more.
+
+    Raises
+    ------
+    InputError
+        The text has no fitting sentence, or no engine could speak any.
+    MissingDependencyError
+        No engine is installed.
+    """
+    fitting = sorted({
+        " ".join(sentence.words)
+        for sentence in read_sentences(text)
+        if _WORDS[0] <= len(sentence.words) <= _WORDS[1] and _is_plain(" ".join(sentence.words))
+    })  # fmt: skip
+    if not fitting:
+        raise InputError(f"{text}: no sentence of {_WORDS[0]} to {_WORDS[1]} words to speak")
+    order = np.random.default_rng(seed).permutation(len(fitting))[: round(hours * 3600 / _SENTENCE_S)]
+    engines = [name for name, installed, _ in engine_report() if installed]
+    if not engines:
+        raise MissingDependencyError("No speech engine is installed.", hint=engine_report()[0][2])
+    for first in range(0, len(order), _BATCH):
+        engine = engines[first // _BATCH % len(engines)]
+        corpus = folder / f"{engine}-{first}"
+        if not (corpus / "manifest.tsv").is_file():
+            batch = [fitting[i] for i in order[first : first + _BATCH]]
+            try:
+                synthesise(
+                    batch,
+                    corpus,
+                    per_phrase=1,
+                    engines=engine and [engine],
+                    seed=seed + first,
+                    carriers=False,
+                )
+            except EdgeAudioError:
+                if engine is None:
+                    raise
+                shutil.rmtree(corpus, ignore_errors=True)
+        if progress is not None:
+            progress(min(1.0, (first + _BATCH) / len(order)))
+    if not any(read_manifest(path) for path in folder.glob("*/manifest.tsv")):
+        raise InputError(f"no engine could speak any hundred sentences of {text}")
+
+
+def _is_plain(sentence: str) -> bool:
+    # Engines split words at apostrophes, and then cannot tell where the sentence begins.
+    return "'" not in sentence and len(sentence) <= MAX_CHARACTERS
