@@ -76,6 +76,10 @@ class PulseServer:
         assert done.returncode == 0, done.stderr
         self._sink = done.stdout.strip()
 
+    def recorders(self) -> str:
+        """List who is recording."""
+        return self._pactl("list", "short", "source-outputs").stdout
+
     def unplug(self) -> None:
         """Pull the microphone out."""
         assert self._pactl("unload-module", self._sink).returncode == 0

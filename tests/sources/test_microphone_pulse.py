@@ -12,7 +12,7 @@ import pytest
 
 from edgeaudio.errors import DeviceError
 from edgeaudio.events import DeviceLost, DeviceRestored
-from edgeaudio.sources import DeviceInfo, Microphone, list_devices, microphone
+from edgeaudio.sources import DeviceInfo, Microphone, SwitchSource, list_devices, microphone
 from edgeaudio.sources.callback import Port
 from edgeaudio.sources.portaudio import InputStream, open_stream
 from edgeaudio.types import Samples
@@ -40,7 +40,7 @@ def listener_by_callback(pulse: PulseServer) -> Iterator[Listener]:
 
 
 @contextmanager
-def listening(mic: Microphone) -> Iterator[Listener]:
+def listening(mic: Microphone | SwitchSource) -> Iterator[Listener]:
     mic.start()
     listener = Listener(mic)
     try:
@@ -166,3 +166,19 @@ def test_a_device_with_another_rate_is_resampled(pulse: PulseServer, monkeypatch
         assert int(np.argmax(spectrum)) == 1000
         assert spectrum[1000] == pytest.approx(16000 / 32768, rel=0.01)
         assert listener.gaps == []
+
+
+def test_paused_by_a_page_it_is_closed_and_exact_again_afterwards(pulse: PulseServer) -> None:
+    switch = SwitchSource()
+    switch.select(lambda: Microphone("pulse"))
+    with listening(switch) as listener:
+        check_every_bit(listener, pulse)
+        switch.select(None)
+        listener.until(lambda: not pulse.recorders(), 10, "nobody records")
+        switch.select(lambda: Microphone("pulse"))
+        listener.until(lambda: bool(pulse.recorders()), 10, "it is open again")
+        listener.until(lambda: bool(listener.gaps), 10, "the pause is told")
+        n_blocks = len(listener.samples)
+        listener.until(lambda: len(listener.samples) > n_blocks, 10, "it is heard again")
+        assert [gap.cause for gap in listener.gaps] == ["paused"]
+        check_every_bit(listener, pulse)
