@@ -34,7 +34,7 @@ _NAP_S = 0.02
 
 
 class SwitchSource:
-    """Hands on one input at a time, or none; its clock runs on in between.
+    """Hands on one input at a time, or none; from the first one's start on its clock runs on in between.
 
     An input that goes by no clock, such as a pipe, is read no faster than it would have been spoken.
 
@@ -167,7 +167,7 @@ class SwitchSource:
             return
         paused_s = time.monotonic() - self._left_at
         missing = self._left_end + int(paused_s * SAMPLE_RATE_HZ) - self.ring.end
-        if self.ring.end or missing > SAMPLE_RATE_HZ:  # else it begins with the stream: nothing was missed
+        if self.ring.end:  # else the stream begins here, and nothing was missed
             self.ring.lose(max(0, missing), "paused")
         offset = self._offset = self.ring.end
         self._begun_at = time.monotonic()
