@@ -128,7 +128,10 @@ def _arrays(path: Path, mapped: mmap.mmap) -> tuple[Arrays, int]:
     """Views of the mapped file, once its size and checksum are right."""
     magic, version, checksum, start_state, *counts = _HEADER.unpack_from(mapped)
     if magic != _MAGIC:
-        raise ModelError(f"{path} is no packed language", hint=_REBUILD)
+        raise ModelError(
+            f"{path} is no packed language",
+            hint="Pack text or an ARPA file with: edgeaudio train language [--from-arpa FILE]",
+        )
     if version != _VERSION:
         raise ModelError(
             f"{path}: written in format {version}, this is edgeaudio for format {_VERSION}", hint=_REBUILD
