@@ -111,7 +111,10 @@ class _Guard:
             await _refuse("websocket.http", refusal, send)
 
     def _refusal(self, scope: _Scope, headers: Mapping[str, str]) -> Refusal | None:
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
+        try:
+            query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=16)
+        except ValueError:
+            return Refusal(400, "Too many parameters.")
         tokens = query.get("token")
         refusal = self._access.refusal(headers, tokens[0] if tokens else None)
         if refusal is not None and refusal.status == 401 and scope["path"] in self._public:

@@ -229,6 +229,7 @@ def test_the_page_and_all_it_needs_come_from_here(serve):
     assert get(server, "/../server.py")[0] == 404
     assert get(server, "/static/page.js")[0] == 404
     assert get(server, "/", "POST")[0] == 405
+    assert get(server, "/?" + "a=1&" * 100)[0] == 400
 
 
 def test_downloads(serve):
