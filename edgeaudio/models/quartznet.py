@@ -57,7 +57,7 @@ _CAPTIONS = Captions(
     units="characters",
     language="english-small",
     normalise="running",
-    search=Search(language_weight=0.5, word_bonus=1.0),
+    search=Search(beam_width=100, beam_score=12.0, language_weight=0.6, word_bonus=1.0),
 )
 _GRAPH = "model.onnx"
 _LICENCE = (

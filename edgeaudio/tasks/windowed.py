@@ -12,9 +12,9 @@ from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.tasks.acoustic import log_softmax
 from edgeaudio.types import Frames
 
-__all__ = ["WindowedAcoustic", "running_norm"]
+__all__ = ["PAST_S", "WindowedAcoustic", "running_norm"]
 
-_PAST_S = 6.0
+PAST_S = 6.0
 """How much of what was decided before the running normalisation still knows."""
 _LOUD_FRAMES = 20
 _DEPTH = 7.0
@@ -61,7 +61,7 @@ class WindowedAcoustic:
         self._graph = graph
         self._normalise = captions.normalise == "running"
         # Past, chunk and look-ahead, from left to right; the past is as long as any use of it asks for.
-        self._past = max(self._left, round(1000 * _PAST_S / self.spec.hop_ms))
+        self._past = max(self._left, round(1000 * PAST_S / self.spec.hop_ms))
         self._frames = np.zeros((self._past + self._chunk + self._ahead, signature.n_bands), np.float32)
         self._window = np.zeros((self._left + self._chunk + self._ahead, signature.n_bands), np.float32)
         self._log_probs = np.zeros((signature.n_out, signature.n_labels), np.float32)

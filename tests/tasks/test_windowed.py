@@ -30,16 +30,16 @@ class Recorder:
 
     runtime = "scripted"
 
-    def __init__(self, left=LEFT):
+    def __init__(self, left=LEFT, n_bands=40):
         self.left = left
-        self.signature = Signature(left + CHUNK + AHEAD, 40, CHUNK // 4, 3, ())
+        self.signature = Signature(left + CHUNK + AHEAD, n_bands, CHUNK // 4, 3, ())
         self.seen = []
         self._logits = np.zeros((CHUNK // 4, 3), np.float32)
 
     def step(self, frames):
-        assert frames.shape == (self.signature.step_frames, 40)
+        assert frames.shape == (self.signature.step_frames, self.signature.n_bands)
         self.seen.append(frames.copy())
-        decided = frames[self.left : self.left + CHUNK].reshape(CHUNK // 4, 4, 40).sum(axis=1)
+        decided = frames[self.left : self.left + CHUNK].reshape(CHUNK // 4, 4, -1).sum(axis=1)
         self._logits[:] = decided[:, [0, 7, 39]]
         # So that past and look-ahead count, too.
         self._logits[:, 0] += frames[: self.left].sum() + frames[self.left + CHUNK :].sum()
