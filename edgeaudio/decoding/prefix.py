@@ -83,6 +83,8 @@ class PrefixDecoder:
             hot_gain=np.exp(self._hot.score),
         )
         self.reset()
+        # Compiled, or read from Numba's cache, before somebody speaks; the root keeps everything.
+        keep(self._beam, self._pool, int(self._pool.marks[pools.Mark.ROOT]))
 
     @property
     def beam_width(self) -> int:

@@ -120,6 +120,8 @@ class LexiconDecoder:
         counts[Count.ADD] = merge == "add"
         self._stable: list[Word] = []
         self.reset()
+        # Compiled, or read from Numba's cache, before somebody speaks; the root keeps everything.
+        keep(self._beam, self._pool, int(self._pool.marks[pools.Mark.ROOT]))
 
     @property
     def beam_width(self) -> int:
