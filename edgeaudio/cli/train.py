@@ -47,6 +47,8 @@ _OPTIONS = (
     log_level_option,
 )
 
+_CAPTIONS_ONLY = ("lexicon", "language", "sentences", "synthetic_hours")
+
 
 @click.group()
 def train() -> None:
@@ -113,8 +115,7 @@ def wake(*, phrase: str, false_alarms_per_hour: float, as_json: bool, **options:
 @click.option(
     "--lexicon",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    required=True,
-    help="Pronouncing dictionary in CMUdict's format, plain or gzipped.",
+    help="Pronouncing dictionary in CMUdict's format, plain or gzipped. Needed without --from.",
 )
 @click.option(
     "--language",
@@ -142,14 +143,45 @@ def wake(*, phrase: str, false_alarms_per_hour: float, as_json: bool, **options:
     multiple=True,
     help="Draw recordings of this folder so many times as often as synthetic ones; repeatable.",
 )
+@click.option(
+    "--from",
+    "parent",
+    metavar="PARENT",
+    help="Instead make a child of a network added with: edgeaudio models add. Its name, or its ONNX file.",
+)
+@click.option(
+    "--lookahead",
+    metavar="SECONDS",
+    type=float,
+    help="With --from: what the child may hear behind a chunk of 0.64 s. Default: 0.5.",
+)
 @_job_options
-def captions(*, weights: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def captions(
+    *,
+    weights: tuple[str, ...],
+    parent: str | None,
+    lookahead: float | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """A streaming recogniser of English.
 
     Reads this project's manifests and the folders of LibriSpeech, Common Voice and LJSpeech as they are.
     Speech is learned by its transcripts, a label without text counts as a spoken word. The splits test and
     dev, and 15 % of the speakers of corpora with a hundred or more, are only measured on.
+
+    With --from it learns from another network's posteriors and the transcripts of --data to do with less
+    look-ahead; it needs no lexicon then. Its licence is a matter between its parent's publisher and you.
     """
+    if parent is not None:
+        _train_child(parent, lookahead, as_json=as_json, options=options)
+        return
+    if lookahead is not None:
+        raise UsageError(
+            "--lookahead is for children of another network", hint="Name the parent with --from."
+        )
+    if options["lexicon"] is None:
+        raise UsageError("--lexicon is missing", hint="A pronouncing dictionary in CMUdict's format.")
     job = _job({**options, "weights": _weights(weights)}, kind="captions")
     from edgeaudio.training.captions import CaptionsJob, fit, gather
     from edgeaudio.training.captions_bundle import finish
@@ -159,6 +191,21 @@ def captions(*, weights: tuple[str, ...], as_json: bool, **options: Any) -> None
     with _reporter() as reporter:
         speech = gather(job, reporter)
         results = finish(job, speech, fit(job, speech, reporter), reporter)
+    _show(job, results, as_json=as_json)
+
+
+def _train_child(parent: str, lookahead_s: float | None, *, as_json: bool, options: dict[str, Any]) -> None:
+    for name in ("lexicon", "sentences", "synthetic"):
+        if options[name] is not None:
+            raise UsageError(f"--{name} is of no use to a child", hint="It learns from --data alone.")
+    general = {name: options[name] for name in options if name not in _CAPTIONS_ONLY}
+    job = _job({**general, "parent": parent, "lookahead_s": lookahead_s}, kind="child")
+    from edgeaudio.training.child import ChildJob, train_child
+
+    if not isinstance(job, ChildJob):
+        raise TypeError("no job for a child")
+    with _reporter() as reporter:
+        results = train_child(job, reporter)
     _show(job, results, as_json=as_json)
 
 
@@ -179,14 +226,15 @@ def _job(options: dict[str, Any], kind: str = "") -> Job:
     try:
         from edgeaudio.training.build import Job, choose_device
         from edgeaudio.training.captions import CaptionsJob
+        from edgeaudio.training.child import ChildJob
     except ImportError as error:
         raise MissingDependencyError(
             f"training needs {error.name}", hint='pip install "edgeaudio[train]"'
         ) from error
     device = choose_device(options.pop("device"))
     given = {name: value for name, value in options.items() if value is not None}
-    made: type[Job] = CaptionsJob if kind == "captions" else Job
-    return made(device=device, **{"data": None, "synthetic": None, **given})
+    kinds: dict[str, type[Job]] = {"captions": CaptionsJob, "child": ChildJob}
+    return kinds.get(kind, Job)(device=device, **{"data": None, "synthetic": None, **given})
 
 
 @contextmanager

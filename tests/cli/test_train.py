@@ -12,6 +12,7 @@ import soundfile
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.verify import verify
 from tests.cli.conftest import Run
+from tests.quartznet import Export
 
 RATE = 16_000
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="tools/test --train installs PyTorch")
@@ -112,3 +113,43 @@ def test_without_torch_the_extra_is_named(run: Run, tmp_path: Path, monkeypatch:
     outcome = run("train", "commands", "--data", tmp_path, "--output", tmp_path / "model")
     assert outcome.code == 6
     assert 'pip install "edgeaudio[train]"' in outcome.err
+
+
+@needs_torch
+def test_a_child_of_an_added_network_ends_in_a_bundle_that_runs(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    network = tmp_path / "net.onnx"
+    network.write_bytes(Export(quantized=True).data)
+    assert run("models", "add", network, "--name", "parent").code == 0
+    folder = tmp_path / "data"
+    folder.mkdir()
+    lines = ["path\tseconds\tspeaker\tsplit\ttext"]
+    for i, split in enumerate(["test", "train", "train"]):
+        soundfile.write(folder / f"{i}.wav", np.random.default_rng(i).normal(0.0, 0.1, 2 * RATE), RATE)
+        lines.append(f"{i}.wav\t2.0\t{split}er\t{split}\tGood day to you.")
+    (folder / "manifest.tsv").write_text("\n".join(lines) + "\n")
+    places = common(tmp_path, folder, "child")
+    outcome = run("train", "captions", "--from", "parent", "--lookahead", "0.3", *places, "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["words"] == 4
+    bundle = load_bundle(tmp_path / "child")
+    assert bundle.manifest.recognition.window.lookahead_ms == 300.0
+    assert all(check.outcome != "failed" for check in verify(bundle))
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["--lookahead", "0.5"], "--lookahead is for children"),
+        ([], "--lexicon is missing"),
+        (["--from", "commands-12", "--synthetic", "x"], "--synthetic is of no use to a child"),
+        (["--from", "commands-12", "--lookahead", "2"], "not between 0 and 1.28 s"),
+    ],
+)
+def test_options_for_children_and_for_others(run: Run, tmp_path: Path, args: list[str], why: str) -> None:
+    outcome = run("train", "captions", *args, "--data", tmp_path, "--output", tmp_path / "child")
+    assert outcome.code == 2
+    assert why in outcome.err
