@@ -53,8 +53,12 @@ _TUNED_ON = 80
 """So many recordings choose the search settings: they are decoded two dozen times."""
 _MEASURED_ON = 250
 _DELAYS_FROM = 300
-_LANGUAGE_WEIGHTS = (0.6, 0.9, 1.2, 1.6)
-_WORD_BONUSES = (-1.0, 0.0, 1.0, 2.0, 3.0)
+_CHOICES = {
+    "blank_scale": (1.0, 0.5, 0.3, 0.15, 0.08),
+    "language_weight": (0.5, 0.65, 0.8, 1.0, 1.25),
+    "word_bonus": (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0),
+}
+_ROUNDS = 2
 
 
 @dataclass(frozen=True)
@@ -223,15 +227,22 @@ def _rate(pairs: Sequence[Sequence[Pair]]) -> float:
 
 
 def choose_search(language: Language, heard: Sequence[Heard], start: Search, reporter: Reporter) -> Search:
-    """The weights with the fewest word errors on development recordings."""
-    best, least = start, np.inf
-    for weight in _LANGUAGE_WEIGHTS:
-        for bonus in _WORD_BONUSES:
-            search = msgspec.structs.replace(start, language_weight=weight, word_bonus=bonus)
-            errors = _rate(word_errors(language, heard, search)[0])
-            reporter.tell(f"language weight {weight:g}, word bonus {bonus:g}: {errors:.1%} word errors")
-            if errors < least:
-                best, least = search, errors
+    """The settings with the fewest word errors on development recordings, one changed at a time."""
+    tried: dict[Search, float] = {}
+
+    def errors(search: Search) -> float:
+        if search not in tried:
+            tried[search] = _rate(word_errors(language, heard, search)[0])
+            reporter.tell(
+                f"blank scale {search.blank_scale:g}, language weight {search.language_weight:g}, "
+                f"word bonus {search.word_bonus:g}: {tried[search]:.1%} word errors"
+            )
+        return tried[search]
+
+    best = start
+    for _ in range(_ROUNDS):
+        for field, values in _CHOICES.items():
+            best = min((msgspec.structs.replace(best, **{field: value}) for value in values), key=errors)
     return best
 
 
