@@ -16,6 +16,7 @@ from edgeaudio.sources.switch import Opener, SwitchSource
 from edgeaudio.web.access import DEFAULT_ADDRESS, Access, Address, parse_address
 from edgeaudio.web.board import Board
 from edgeaudio.web.inputs import Inputs
+from edgeaudio.web.microphone import LONGEST_MESSAGE
 from edgeaudio.web.tap import FrameTap
 from edgeaudio.web.viewer import Hub
 
@@ -26,7 +27,6 @@ _SEND_BUFFER_BYTES = 64 * 1024
 """What the system keeps for a viewer that does not read; beyond it, the viewer's own task waits."""
 _DEAF_MS = 30_000
 """After so long without reading anything, a viewer's connection is cut."""
-_LONGEST_MESSAGE = 2**18
 _JOIN_S = 5.0
 
 
@@ -155,7 +155,7 @@ class CaptionServer:
             proxy_headers=False,
             limit_concurrency=2 * self._max_viewers + 16,
             timeout_graceful_shutdown=1,
-            ws_max_size=_LONGEST_MESSAGE,
+            ws_max_size=LONGEST_MESSAGE,
             ws_per_message_deflate=False,
         )
         self._server = uvicorn.Server(config)
