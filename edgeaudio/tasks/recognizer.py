@@ -105,6 +105,8 @@ class Recognizer:
         self._n_before = math.ceil(_BEFORE_S / self._frame_s)
         self._beam = cast(_Beam, decoder) if hasattr(decoder, "beam_width") else None
         self._beam_width = self._beam.beam_width if self._beam else 0
+        # What the decoder scores silence with, so that both scores can be compared.
+        self._blank_score = math.log(getattr(decoder, "blank_scale", 1.0))
         # An order can turn out to be another one, or none, until it is over.
         self._tells_tentative = grammar is None
         self._shed = 0
@@ -265,7 +267,8 @@ class Recognizer:
 
     def _decode(self, log_probs: LogProbs) -> None:
         self._decoder.process(log_probs)
-        self._silence_score += float(log_probs[:, self._acoustic.blank].sum())
+        blank = log_probs[:, self._acoustic.blank]
+        self._silence_score += float(blank.sum()) + len(blank) * self._blank_score
 
     def _reset_decoder(self) -> None:
         self._decoder.reset()
