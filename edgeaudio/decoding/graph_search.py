@@ -71,11 +71,6 @@ class GraphSearch:
         self.reset()
 
     @property
-    def n_heard(self) -> int:
-        """How many tokens were heard, going by the most probable one of each frame."""
-        return int(self._search.marks[Mark.HEARD])
-
-    @property
     def quiet_frames(self) -> int:
         """Frames since the last whose most probable token was no blank."""
         return int(self._search.marks[Mark.FRAME] - self._search.marks[Mark.LOUD])

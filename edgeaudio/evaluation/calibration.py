@@ -136,7 +136,8 @@ class ScoredWords:
         """``[n]``: what the decoder said of each word."""
         # Confidences end where the logistic function is as good as 0 or 1.
         p = np.clip(np.array(self._confidence), 1e-15, 1.0 - 1e-15)
-        return (np.log(p / (1.0 - p)) - self._offset) / self._scale
+        evidence: NDArray[np.float64] = (np.log(p / (1.0 - p)) - self._offset) / self._scale
+        return evidence
 
 
 def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import edgeaudio
 from edgeaudio.decoding.grammar import Grammar, Order
 from edgeaudio.errors import ConfigError
 
@@ -218,3 +220,36 @@ def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     except ConfigError as error:
         problem = error.message
     assert problem.startswith("f: line")
+
+
+DOCS = (Path(edgeaudio.__file__).parents[1] / "docs" / "grammars.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_documentation_does_what_it_says() -> None:
+    example = re.search(r"```java\n(.*?)```", DOCS, re.DOTALL)
+    assert example is not None
+    grammar = Grammar.parse(example[1])
+    rows = re.findall(r"^\| ([a-z ]+) \| (?:`(\w+)`|–) \|(.*)\|$", DOCS, re.MULTILINE)
+    assert len(rows) == 5
+    for said, command, slots in rows:
+        expected = Order(command, dict(re.findall(r"`(\w+)`: (\w+)", slots))) if command else None
+        assert grammar.understand(said.split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "command", "slots"),
+    [
+        ("turn on the lights in the kitchen", "lights", {"state": "on", "room": "kitchen"}),
+        ("turn the heat down", "heating", {"change": "decrease"}),
+        ("increase the volume", "volume", {"change": "increase"}),
+        ("switch the language to german", "language", {"tongue": "german"}),
+        ("could you bring me my shoes", "bring", {"thing": "shoes"}),
+        ("set the temperature to twenty two degrees", "heating", {"degrees": "twenty two"}),
+        ("set a timer for five minutes", "timer", {"number": "five", "unit": "minutes"}),
+        ("what's the weather", "question", {"about": "weather"}),
+    ],
+)
+def test_the_example_file_understands_a_home(text: str, command: str, slots: dict[str, str]) -> None:
+    grammar = Grammar.read(Path(edgeaudio.__file__).parent / "assets" / "home.jsgf")
+    assert grammar.understand(text.split()) == Order(command, slots)
+    assert 1000 < grammar.n_orders < 10_000, "as docs/grammars.md says"
