@@ -115,10 +115,23 @@ def _print(result: CaptionsResult, n_errors: int) -> None:
         ("final delay", delays.finals_s),
     ):
         _print_delay(name, delays_s)
-    if result.orders is not None:
-        right, given = result.orders
-        click.echo(f"orders right      {right} of {given}, {100 * right / given:.1f} %")
+    if result.has_grammar:
+        _print_orders(result)
     _print_mistakes(result, n_errors)
+
+
+def _print_orders(result: CaptionsResult) -> None:
+    from edgeaudio.evaluation.intervals import wilson_interval
+
+    (right, given), (false, others) = result.orders, result.false_orders
+    if given:
+        low, high = wilson_interval(right, given)
+        click.echo(
+            f"orders right      {right} of {given}, {100 * right / given:.1f} %  "
+            f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
+        )
+    if others:
+        click.echo(f"false orders      {false}, in {others} recordings of something else")
 
 
 def _print_delay(name: str, delays_s: list[float]) -> None:

@@ -37,14 +37,19 @@ Understand: TypeAlias = Callable[[Iterable[str]], Order | None]
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording: its words paired with those written, and whether an order was understood."""
+    """One recording: its words paired with those written.
+
+    With a grammar, ``is_order`` says whether its text is one, and ``is_understood`` whether just what the
+    text means was understood: for a text that is no order, nothing.
+    """
 
     origin: str
     speaker: str
     pairs: tuple[Pair, ...]
     characters: int
     character_errors: int
-    order_is_right: bool | None = None
+    is_order: bool = False
+    is_understood: bool = False
 
     @property
     def words(self) -> int:
@@ -59,9 +64,10 @@ class Clip:
 
 @dataclass(frozen=True)
 class CaptionsResult:
-    """What was counted over all recordings."""
+    """What was counted over all recordings; with or without a grammar."""
 
     clips: tuple[Clip, ...]
+    has_grammar: bool
     delays: Delays
     heard_s: float
     busy_s: float
@@ -117,10 +123,16 @@ class CaptionsResult:
         return self.busy_s / self.heard_s
 
     @property
-    def orders(self) -> tuple[int, int] | None:
-        """Orders understood in full, and how many were given; None without a grammar."""
-        judged = [clip.order_is_right for clip in self.clips if clip.order_is_right is not None]
-        return (sum(judged), len(judged)) if judged else None
+    def orders(self) -> tuple[int, int]:
+        """Orders understood in full, and how many were given."""
+        given = [clip.is_understood for clip in self.clips if clip.is_order]
+        return sum(given), len(given)
+
+    @property
+    def false_orders(self) -> tuple[int, int]:
+        """Recordings of something else that were taken for an order, and how many there are."""
+        others = [clip.is_understood for clip in self.clips if not clip.is_order]
+        return len(others) - sum(others), len(others)
 
     def to_json(self) -> dict[str, Any]:
         """The result as ``edgeaudio evaluate captions --json`` prints it."""
@@ -140,12 +152,14 @@ class CaptionsResult:
             "first_word_delay_s": summarised(self.delays.first_words_s),
             "final_delay_s": summarised(self.delays.finals_s),
         }
-        if self.orders is not None:
-            right, given = self.orders
+        if self.has_grammar:
+            (right, given), (false, others) = self.orders, self.false_orders
             result["orders"] = {
                 "right": right,
                 "given": given,
                 "interval": list(wilson_interval(right, given)),
+                "false": false,
+                "others": others,
             }
         return result
 
@@ -197,7 +211,7 @@ def evaluate_captions(
         busy_s += stats.busy_s
         if progress is not None:
             progress(done, len(rows))
-    return CaptionsResult(tuple(clips), delays, heard_s, busy_s)
+    return CaptionsResult(tuple(clips), understand is not None, delays, heard_s, busy_s)
 
 
 def _times_of(row: Row, times: WordTimes | None) -> Sequence[SpokenWord] | None:
@@ -227,11 +241,8 @@ def _listen_live(engine: Engine, source: Source) -> Heard:
 
 def _judge(row: Row, said: list[str], captions: list[Caption], understand: Understand | None) -> Clip:
     written = normalise(" ".join(caption.text for caption in captions))
-    is_right = None
-    if understand is not None:
-        understood = [Order(c.command, c.slots) for c in captions if c.command is not None]
-        expected = understand(said)
-        is_right = understood == ([] if expected is None else [expected])
+    expected = understand(said) if understand is not None else None
+    understood = [Order(c.command, c.slots) for c in captions if c.command is not None]
     said_text, written_text = " ".join(said), " ".join(written)
     return Clip(
         origin=row.origin,
@@ -239,5 +250,6 @@ def _judge(row: Row, said: list[str], captions: list[Caption], understand: Under
         pairs=tuple(align(said, written)),
         characters=len(said_text),
         character_errors=distance(said_text, written_text),
-        order_is_right=is_right,
+        is_order=expected is not None,
+        is_understood=understood == ([] if expected is None else [expected]),
     )

@@ -124,9 +124,14 @@ def test_in_real_time_delays_are_those_of_the_clock(manifest: Callable[..., Path
 def test_orders_are_right_when_command_and_slots_are(manifest: Callable[..., Path]) -> None:
     path = manifest(("a", "turn the lights off"), ("b", "turn the lights on"), ("c", "what time is it"))
     result = evaluate(path, Grammar.parse(GRAMMAR))
-    assert result.orders == (1, 3)
-    assert result.to_json()["orders"]["right"] == 1
-    assert evaluate(path).orders is None
+    assert (result.orders, result.false_orders) == ((1, 2), (1, 1))
+    assert {key: result.to_json()["orders"][key] for key in ("right", "given", "false", "others")} == {
+        "right": 1,
+        "given": 2,
+        "false": 1,
+        "others": 1,
+    }
+    assert "orders" not in evaluate(path).to_json()
 
 
 def test_without_any_text_there_is_nothing_to_compare(manifest: Callable[..., Path]) -> None:
@@ -168,6 +173,19 @@ def test_the_command_prints_a_report(run: Run, manifest: Callable[..., Path]) ->
     assert lines[0].startswith("word errors       28.57 %  (95 % interval 0.00 to 66.67 %)")
     assert lines[1].strip() == "1 substitutions, 0 deletions, 1 insertions, 7 words"
     assert [line.split() for line in lines[-2:]] == [["said", "written", "times"], ["(nothing)", "the", "1"]]
+
+
+def test_the_command_prints_orders(
+    run: Run, manifest: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.jsgf").write_text(GRAMMAR)
+    grammar = Grammar.parse(GRAMMAR)
+    monkeypatch.setattr(command, "load_recognizer", lambda _: scripted_recognizer(WORDS, grammar=grammar))
+    path = manifest(("a", "turn the lights off"), ("b", "turn the lights on"), ("c", "what time is it"))
+    code, out, _ = run("evaluate", "captions", path, "--grammar", tmp_path / "a.jsgf")
+    assert code == 0
+    assert "orders right      1 of 2, 50.0 %  (95 % interval 9.5 to 90.5 %)" in out
+    assert "false orders      1, in 1 recordings of something else" in out
 
 
 @pytest.mark.usefixtures("scripted")
