@@ -28,7 +28,7 @@ from edgeaudio.decoding import pool as pool_module
 from edgeaudio.decoding import selection as selection_module
 from edgeaudio.decoding.automaton import step
 from edgeaudio.decoding.ngrams import SENTENCE_END
-from edgeaudio.decoding.pool import Mark, advance_root, ancestor, grow, release
+from edgeaudio.decoding.pool import Mark, advance_root, ancestor, grow, release, witness
 from edgeaudio.decoding.selection import nth_largest
 
 __all__ = ["NOTHING", "PLACE", "Beam", "Count", "Scale", "Words", "advance", "finish", "keep"]
@@ -89,6 +89,8 @@ class Beam(NamedTuple):
     """Survivors, of :data:`PLACE`."""
     there: NDArray[np.void]
     """Places of the next frame."""
+    coming: NDArray[np.void]
+    """One hypothesis on its way to a place."""
     table: NDArray[np.int64]
     """Hash table of the places in `there`: epoch and number."""
     counts: NDArray[np.int64]
@@ -103,8 +105,6 @@ class Words(NamedTuple):
 
     entry_gain: NDArray[np.float64]
     """``[n_nodes]``: factor on the way into a node, from looking ahead."""
-    root_child: NDArray[np.int32]
-    """``[n_tokens]``: child of the root by its token, NOTHING where there is none."""
     word: NDArray[np.int32]
     """``[n_entries]``, in the order of the tree's ``word_first``."""
     word_score: NDArray[np.float64]
@@ -121,6 +121,9 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _inner: Any = njit(**_OPTIONS)
 _SOURCES = source_digest(pool_module, automaton_module, selection_module)
 _SLOT_BITS = 24
+_SHARE_WEIGHT, _GAP_WEIGHT = 0.3, 0.2
+"""In a word's evidence: they rank right words before wrong ones best, for phones and for letters."""
+_LEAST_GAP = -20.0
 
 
 @_inner
@@ -195,42 +198,33 @@ def _make_room(beam):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _arrive(beam, state, node, hot, blank, token, origin, word, start, seen, gap, gap_before):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Add probability to a place of the next frame; `origin` is the survivor that it comes from."""
+def _arrive(beam):  # type: ignore[no-untyped-def]
+    """Let what is in ``beam.coming`` arrive at its place of the next frame."""
     there, counts, scales = beam.there, beam.counts, beam.scales
-    strength = blank + token
+    coming = beam.coming[0]
+    strength = coming.blank + coming.token
     if strength <= 0.0 or strength < scales[Scale.LEAST]:
         return
     if counts[Count.NEXT] == there.size:
         _make_room(beam)
     epoch = counts[Count.EPOCH]
-    slot = _slot(there, beam.table, epoch, state, node, hot)
+    slot = _slot(there, beam.table, epoch, coming.state, coming.node, coming.hot)
     if beam.table[slot] >> _SLOT_BITS == epoch:
         i = beam.table[slot] & ((1 << _SLOT_BITS) - 1)
         if counts[Count.ADD]:
-            there[i].blank += blank
-            there[i].token += token
+            blank, token = there[i].blank + coming.blank, there[i].token + coming.token
         else:
-            there[i].blank = max(there[i].blank, blank)
-            there[i].token = max(there[i].token, token)
+            blank, token = max(there[i].blank, coming.blank), max(there[i].token, coming.token)
+        if strength > there[i].strength:
+            there[i] = coming
+            there[i].strength = strength
+        there[i].blank, there[i].token = blank, token
     else:
         i = counts[Count.NEXT]
         counts[Count.NEXT] = i + 1
         beam.table[slot] = epoch << _SLOT_BITS | i
-        there[i].state = state
-        there[i].node = node
-        there[i].hot = hot
-        there[i].blank = blank
-        there[i].token = token
-        there[i].strength = -1.0
-    if strength > there[i].strength:
+        there[i] = coming
         there[i].strength = strength
-        there[i].back = beam.here[origin].back
-        there[i].word = word
-        there[i].start = start
-        there[i].seen = seen
-        there[i].gap = gap
-        there[i].gap_before = gap_before
     total = there[i].blank + there[i].token
     if total > scales[Scale.TOP]:
         scales[Scale.TOP] = total
@@ -254,144 +248,119 @@ def _shortfall(log_prob, top):  # type: ignore[no-untyped-def]
 @_inner
 def _stay(beam, trie, i, row, top):  # type: ignore[no-untyped-def]
     """Let a survivor hear blank, or its last token once more."""
-    here, counts = beam.here, beam.counts
-    node, frame = here[i].node, counts[Count.FRAME]
+    counts = beam.counts
+    beam.coming[0] = beam.here[i]
+    coming = beam.coming[0]
     n_nodes = trie.token.size
-    last = trie.token[node] if node < n_nodes else node - n_nodes
-    blank = _both(beam, i) * beam.frame[counts[Count.BLANK]]
+    last = trie.token[coming.node] if coming.node < n_nodes else coming.node - n_nodes
     token, heard = 0.0, counts[Count.BLANK]
-    seen = here[i].seen
+    blank = _both(beam, i) * beam.frame[heard]
     if last < counts[Count.N_TOKENS]:
-        token = here[i].token * beam.frame[last]
+        token = coming.token * beam.frame[last]
         if token > blank:
             heard = last
             if last != counts[Count.SPACE]:
-                seen = frame + 1
-    gap = here[i].gap + _shortfall(row[heard], top)
-    _arrive(
-        beam,
-        here[i].state,
-        node,
-        here[i].hot,
-        blank,
-        token,
-        i,
-        NOTHING,
-        here[i].start,
-        seen,
-        gap,
-        here[i].gap_before,
-    )
+                coming.seen = counts[Count.FRAME] + 1
+    coming.blank, coming.token = blank, token
+    coming.word = NOTHING
+    coming.gap += _shortfall(row[heard], top)
+    _arrive(beam)
 
 
 @_inner
-def _enter(beam, trie, words, automaton, i, child, token, start, gap):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _enter(beam, trie, words, automaton, i, child, token, shortfall):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Let survivor `i` hear the token of `child`, with probability `token`: a word goes on, or ends."""
-    here, counts = beam.here, beam.counts
-    frame = counts[Count.FRAME]
+    past, frame = beam.here[i], beam.counts[Count.FRAME]
+    n_nodes = trie.token.size
+    beam.coming[0] = past
+    coming = beam.coming[0]
+    coming.blank, coming.token = 0.0, token
+    coming.seen = frame + 1
+    coming.gap += shortfall
+    coming.word = NOTHING
+    if past.node >= n_nodes:
+        coming.start = frame
     if trie.first[child] < trie.first[child + 1]:
-        _arrive(
-            beam,
-            here[i].state,
-            child,
-            here[i].hot,
-            0.0,
-            token,
-            i,
-            NOTHING,
-            start,
-            frame + 1,
-            gap,
-            here[i].gap_before,
-        )
-    between = trie.token.size + trie.token[child]
+        coming.node = child
+        _arrive(beam)
+    coming.node = n_nodes + trie.token[child]
     for k in range(trie.word_first[child], trie.word_first[child + 1]):
         word = words.word[k]
-        log_prob, state = step(automaton, here[i].state, word)
+        log_prob, coming.state = step(automaton, past.state, word)
         score = beam.scales[Scale.WEIGHT] * log_prob + words.word_score[k]
-        hot = 0
         if words.hot_word.size:
-            score += words.hot_score[here[i].hot, words.hot_word[word]]
-            hot = words.hot_next[here[i].hot, words.hot_word[word]]
-        if score > -np.inf:
-            token_there = token * np.exp(score)
-            _arrive(
-                beam,
-                state,
-                between,
-                hot,
-                0.0,
-                token_there,
-                i,
-                word,
-                start,
-                frame + 1,
-                gap,
-                here[i].gap_before,
-            )
+            score += words.hot_score[past.hot, words.hot_word[word]]
+            coming.hot = words.hot_next[past.hot, words.hot_word[word]]
+        coming.word = word
+        coming.token = token * np.exp(score)
+        _arrive(beam)
 
 
 @_inner
 def _leave(beam, trie, words, automaton, i, row, top):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Let a survivor hear each token that may follow."""
-    here, counts, least = beam.here, beam.counts, beam.scales[Scale.LEAST]
-    node, n_nodes = here[i].node, trie.token.size
-    both, again = _both(beam, i), here[i].blank
+    counts, least = beam.counts, beam.scales[Scale.LEAST]
+    past, n_nodes = beam.here[i], trie.token.size
+    both, again = _both(beam, i), past.blank
+    node, last = past.node, NOTHING
     if node < n_nodes:
         last = trie.token[node]
-        for child in range(trie.first[node], trie.first[node + 1]):
-            c = trie.token[child]
-            token = (again if c == last else both) * beam.frame[c] * words.entry_gain[child]
-            if token >= least:
-                gap = here[i].gap + _shortfall(row[c], top)
-                _enter(beam, trie, words, automaton, i, child, token, here[i].start, gap)
-        return
-    last = node - n_nodes
-    space = counts[Count.SPACE]
-    if space != NOTHING:
-        gap = here[i].gap + _shortfall(row[space], top)
-        between = n_nodes + space
-        token = (again if last == space else both) * beam.frame[space]
-        # The space belongs to no word.
-        _arrive(beam, here[i].state, between, here[i].hot, 0.0, token, i, NOTHING, 0, here[i].seen, gap, gap)
-        if last != space and last < counts[Count.N_TOKENS]:
-            return
-    for c in range(counts[Count.N_TOKENS]):
-        child = words.root_child[c]
-        if child == NOTHING:
-            continue
+    else:
+        last, node = node - n_nodes, 0
+        space = counts[Count.SPACE]
+        if space != NOTHING:
+            beam.coming[0] = past
+            coming = beam.coming[0]
+            coming.node = n_nodes + space
+            coming.blank, coming.token = 0.0, (again if last == space else both) * beam.frame[space]
+            coming.word = NOTHING
+            # The space belongs to no word.
+            coming.gap += _shortfall(row[space], top)
+            coming.gap_before = coming.gap
+            _arrive(beam)
+            if last != space and last < counts[Count.N_TOKENS]:
+                return
+    for child in range(trie.first[node], trie.first[node + 1]):
+        c = trie.token[child]
         token = (again if c == last else both) * beam.frame[c] * words.entry_gain[child]
         if token >= least:
-            gap = here[i].gap + _shortfall(row[c], top)
-            _enter(beam, trie, words, automaton, i, child, token, counts[Count.FRAME], gap)
+            _enter(beam, trie, words, automaton, i, child, token, _shortfall(row[c], top))
 
 
 @_inner
-def _survive(beam, pool):  # type: ignore[no-untyped-def]
+def _survive(beam, pool, n_nodes):  # type: ignore[no-untyped-def]
     """Make the next frame's places the survivors; words that ended get back-pointers."""
     here, there, counts, scales = beam.here, beam.there, beam.counts, beam.scales
     _prune(beam)
     n_before, n = counts[Count.ACTIVE], counts[Count.NEXT]
+    end = counts[Count.FRAME] + 1
     for i in range(n):
-        if there[i].word == NOTHING:
-            pool.nodes[there[i].back].users += 1
-    for i in range(n):
-        if there[i].word != NOTHING:
-            evidence = there[i].gap - there[i].gap_before
-            there[i].back = grow(
-                pool, there[i].back, there[i].word, there[i].start, counts[Count.FRAME] + 1, evidence
-            )
-            there[i].gap_before = there[i].gap
+        place = there[i]
+        if place.word != NOTHING:
+            # Words that met here are one from now on: how much of them all this one was.
+            share = np.log(place.strength / (place.blank + place.token))
+            gap = max(place.gap - place.gap_before, _LEAST_GAP)
+            evidence = _SHARE_WEIGHT * share + _GAP_WEIGHT * gap
+            place.back = grow(pool, place.back, place.word, place.start, end, evidence)
+            place.gap_before = place.gap
+        else:
+            pool.nodes[place.back].users += 1
+            if place.node >= n_nodes and place.seen == end:
+                # The word's last token is heard once more.
+                pool.nodes[place.back].end = end
     for i in range(n_before):
         release(pool, here[i].back)
     scale = 1.0 / scales[Scale.TOP]
-    best = 0
+    best, total = 0, 0.0
     for i in range(n):
         here[i] = there[i]
         here[i].blank *= scale
         here[i].token *= scale
         if here[i].blank + here[i].token > here[best].blank + here[best].token:
             best = i
+        total += here[i].blank + here[i].token
+    for i in range(n):
+        witness(pool, here[i].back, (here[i].blank + here[i].token) / total, end)
     counts[Count.ACTIVE] = n
     counts[Count.BEST] = best
     scales[Scale.TOTAL] += np.log(scales[Scale.TOP])
@@ -467,7 +436,7 @@ def advance(log_probs, beam, pool, trie, words, automaton):  # type: ignore[no-u
                 _leave(beam, trie, words, automaton, i, row, top)
         # A frame in which nothing is possible says nothing.
         if scales[Scale.TOP] > 0.0:
-            _survive(beam, pool)
+            _survive(beam, pool, trie.token.size)
         counts[Count.FRAME] += 1
     return log_probs.shape[0]
 

@@ -27,6 +27,7 @@ __all__ = [
     "path",
     "release",
     "stable",
+    "witness",
 ]
 
 _STABLE = 1024
@@ -51,6 +52,9 @@ NODE = np.dtype(
         ("users", np.int32),  # hypotheses that end here, and children
         ("children", np.int32),
         ("child_sum", np.int64),  # sum of the children's numbers: while there is one, its number
+        ("mass", np.float64),  # sum over frames of the probability of the hypotheses that go through it
+        ("frames", np.int32),  # of how many
+        ("visited", np.int32),  # the last of these
     ],
     align=True,
 )
@@ -122,11 +126,26 @@ def grow(pool, parent, label, start, end, evidence):  # type: ignore[no-untyped-
     new.users = 1
     new.children = 0
     new.child_sum = 0
+    new.mass = 0.0
+    new.frames = 0
+    new.visited = start - 1
     above = pool.nodes[parent]
     above.users += 1
     above.children += 1
     above.child_sum += node
     return node
+
+
+@_inner
+def witness(pool, node, share, frame):  # type: ignore[no-untyped-def]
+    """A hypothesis with this share of all probability goes through `node` in this frame."""
+    while node != pool.marks[Mark.ROOT]:
+        at = pool.nodes[node]
+        at.mass += share
+        if at.visited != frame:
+            at.visited = frame
+            at.frames += 1
+        node = at.parent
 
 
 @_inner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
@@ -31,6 +32,7 @@ _POOL = 16_384
 """Words that may be undecided at once, over all hypotheses."""
 _PIECE = 256
 """Frames between looks at what has become stable."""
+_LEAST_SHARE = 1e-3
 
 
 class SearchSettings(Protocol):
@@ -59,6 +61,9 @@ class SearchSettings(Protocol):
 
 class LexiconDecoder:
     """Finds the most probable words of a language, spoken or spelled.
+
+    A word's evidence is the logarithm of the share of all probability that its hypotheses had while it
+    was undecided, plus a part of what its tokens lacked in comparison with each frame's most probable ones.
 
     Parameters
     ----------
@@ -102,6 +107,7 @@ class LexiconDecoder:
             language = with_hotwords(language, hotwords, self._written, units, pronounce)
         self._language = language
         self._n_tokens = len(tokens)
+        self.blank_scale = search.blank_scale
         self._max_width = search.beam_width
         self._automaton = language.automaton
         self._trie, self._words = lay_out(
@@ -193,7 +199,9 @@ class LexiconDecoder:
 
     def _word(self, node: np.void) -> Word:
         text = self._language.word(int(node["label"]))
-        return Word(text, int(node["start"]), int(node["end"]), float(node["evidence"]))
+        share = max(float(node["mass"]) / max(1, int(node["frames"])), _LEAST_SHARE)
+        evidence = math.log(share) + float(node["evidence"])
+        return Word(text, int(node["start"]), int(node["end"]), evidence)
 
     def _reading(self, i: int) -> Hypothesis:
         self._drain()
@@ -228,6 +236,7 @@ def _new_beam(search: SearchSettings, n_tokens: int) -> Beam:
     return Beam(
         here=np.zeros(width, PLACE),
         there=np.zeros(room, PLACE),
+        coming=np.zeros(1, PLACE),
         table=np.zeros(1 << (4 * room).bit_length(), np.int64),
         counts=counts,
         scales=scales,

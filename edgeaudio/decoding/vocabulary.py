@@ -78,13 +78,9 @@ def lay_out(
     parent = np.repeat(np.arange(n_nodes), np.diff(trie.first))
     entry_gain = np.ones(n_nodes)
     entry_gain[1:] = np.exp(best[1:] - best[parent])
-    root_child = np.full(len(written), NOTHING, np.int32)
-    children = np.arange(trie.first[0], trie.first[1], dtype=np.int32)
-    root_child[trie.token[children]] = children
     end = np.repeat(np.arange(n_nodes), np.diff(trie.word_first))
     return trie, Words(
         entry_gain=entry_gain,
-        root_child=root_child,
         word=entries.word[trie.entry],
         word_score=entries.score[trie.entry] + word_bonus - best[end],
         hot_word=hot_word,
