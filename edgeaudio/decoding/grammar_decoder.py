@@ -16,7 +16,7 @@ __all__ = ["GrammarDecoder", "order_graph"]
 OTHER_COST = 3.0
 """What a sound before or behind the order costs: about as much as one of the order that was not heard."""
 BEAM = 60.0
-"""What is this far behind has eight sounds more amiss than the best: it never comes back."""
+"""What is this far behind has six sounds more amiss than the best: it never comes back."""
 MAX_MISMATCH = 2.0
 """The most by which an order may disagree with what was heard, per sound of the order.
 

@@ -212,7 +212,8 @@ def _leave(graph, search, other_cost):  # type: ignore[no-untyped-def]
     for junction in range(ending.size):
         for way in range(2):
             score = arrival[junction, way] + ending[junction]
-            if score > best and words[junction, way, Field.NODE] >= 0:
+            # The latest of equals, since a last sound that goes on is still part of the word.
+            if score >= best and score > _NEVER and words[junction, way, Field.NODE] >= 0:
                 best, best_junction, best_way = score, junction, way
     if best_junction >= 0:
         search.marks[Mark.TAIL] = _record(search, best_junction, best_way)

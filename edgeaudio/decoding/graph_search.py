@@ -13,8 +13,11 @@ from edgeaudio.decoding.units import frames_of
 
 __all__ = ["GraphSearch", "Reading"]
 
-_TOKEN_LIMIT = 7.0
+_TOKEN_LIMIT = 10.0
 """The most that one token may cost in a frame: a network can be absurdly sure of a wrong sound."""
+
+
+_TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class GraphSearch:
         """Return the best whole sentence; without words, and impossible, if nothing was heard."""
         scores = self._search.score[self._graph.leaving] + self._ending[:, None]
         place, variant = divmod(int(scores.argmax()), 2)
-        if scores[place, variant] > self._search.sums[Sum.TAIL]:
+        if scores[place, variant] > max(-np.inf, self._search.sums[Sum.TAIL] - _TIE):
             return self._at(int(self._graph.leaving[place]), variant, float(scores[place, variant]))
         return self._tail()
 

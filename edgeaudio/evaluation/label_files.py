@@ -138,7 +138,11 @@ class LabelFile:
         self._done: set[str] = set()
         try:
             self._file: BinaryIO = path.open("r+b" if path.exists() else "x+b")
-            self._resume()
+            try:
+                self._resume()
+            except BaseException:
+                self._file.close()
+                raise
         except OSError as error:
             raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -177,43 +181,46 @@ class LabelFile:
         """Find out what is there, and cut off what is unfinished."""
         data = self._file.read()
         header = HEADER[self.form]
-        whole = data[: data.rfind(b"\n") + 1]
-        if data and not (whole.startswith(header) or header.startswith(data)):
+        end, done = 0, list[str]()
+        if data.startswith(header):
+            whole = data[: data.rfind(b"\n") + 1]
+            end, done = _READERS[self.form](whole, len(header))
+        # What is left must be the beginning of what could stand there.
+        expected = _BEGINNINGS[self.form] if end else header or _BEGINNINGS[self.form]
+        rest = data[end:]
+        if not expected.startswith(rest[: len(expected)]):
             raise OutputError(
                 f"{self.path} holds something else than labels", hint="Name another file, or remove this one."
             )
-        end = len(header)
-        if len(whole) > len(header):
-            end, done = _READERS[self.form](whole, len(header), self.path)
-            self._done = set(done)
-        self._file.seek(0)
-        if not whole:
-            self._file.write(header)
-            self._file.flush()
+        self._done = set(done)
         self._file.seek(end)
         self._file.truncate()
+        if end < len(header):
+            self._file.write(header)
+            self._file.flush()
 
 
 def _key(form: LabelFormat, name: str) -> str:
     return re.sub(r"\s", "_", name) if form == "ctm" else name
 
 
-def _read_tsv(data: bytes, at: int, path: Path) -> tuple[int, list[str]]:
+def _read_tsv(data: bytes, at: int) -> tuple[int, list[str]]:
     lines = data[at:].decode("utf-8", "surrogateescape").split("\n")[:-1]
     return len(data), [line.split("\t")[0] for line in lines]
 
 
-def _read_json(data: bytes, at: int, path: Path) -> tuple[int, list[str]]:
-    try:
-        found = [msgspec.json.decode(line, type=dict[str, object]) for line in data[at:].splitlines()]
-        return len(data), [str(one["path"]) for one in found]
-    except (msgspec.DecodeError, KeyError):
-        raise OutputError(
-            f"{path} holds something else than labels", hint="Name another file, or remove this one."
-        ) from None
+def _read_json(data: bytes, at: int) -> tuple[int, list[str]]:
+    done = []
+    for line in data[at:].splitlines(keepends=True):
+        try:
+            done.append(str(msgspec.json.decode(line, type=dict[str, object])["path"]))
+        except (msgspec.DecodeError, KeyError):
+            break
+        at += len(line)
+    return at, done
 
 
-def _read_ctm(data: bytes, at: int, path: Path) -> tuple[int, list[str]]:
+def _read_ctm(data: bytes, at: int) -> tuple[int, list[str]]:
     """Read blocks of a comment that says how many words follow, and the words."""
     done = []
     while match := _CTM_BLOCK.match(data, at):
@@ -225,8 +232,11 @@ def _read_ctm(data: bytes, at: int, path: Path) -> tuple[int, list[str]]:
     return at, done
 
 
-_READERS: dict[LabelFormat, Callable[[bytes, int, Path], tuple[int, list[str]]]] = {
+_READERS: dict[LabelFormat, Callable[[bytes, int], tuple[int, list[str]]]] = {
     "tsv": _read_tsv,
     "json": _read_json,
     "ctm": _read_ctm,
 }
+"""Find out where the last complete record ends, and which recordings there are."""
+_BEGINNINGS: dict[LabelFormat, bytes] = {"tsv": b"", "json": b'{"path":', "ctm": b";; "}
+"""How each record begins."""

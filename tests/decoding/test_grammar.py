@@ -229,7 +229,7 @@ def test_the_example_of_the_documentation_does_what_it_says() -> None:
     example = re.search(r"```java\n(.*?)```", DOCS, re.DOTALL)
     assert example is not None
     grammar = Grammar.parse(example[1])
-    rows = re.findall(r"^\| ([a-z ]+) \| (?:`(\w+)`|–) \|(.*)\|$", DOCS, re.MULTILINE)
+    rows = re.findall(r"^\| ([a-z ]+) \| (?:`(\w+)`|\S) \|(.*)\|$", DOCS, re.MULTILINE)
     assert len(rows) == 5
     for said, command, slots in rows:
         expected = Order(command, dict(re.findall(r"`(\w+)`: (\w+)", slots))) if command else None
