@@ -91,7 +91,8 @@ class GraphSearch:
         """Return the best beginning of a sentence; without words if none has begun."""
         search = self._search
         node, variant = divmod(int(search.score.argmax()), 2)
-        score, tail, other = float(search.score[node, variant]), *search.sums[[Sum.TAIL, Sum.OTHER]].tolist()
+        score = float(search.score[node, variant])
+        tail, other = float(search.sums[Sum.TAIL]), float(search.sums[Sum.OTHER])
         if max(score, tail) <= other:
             return Reading((), (), other)
         return self._tail() if tail > score else self._at(node, variant, score)

@@ -193,7 +193,7 @@ def test_what_a_model_cannot_write_is_told() -> None:
 
 def test_a_graph_that_is_too_large_is_refused() -> None:
     words = list("abcdefgh")
-    states: States = [(None, {word: (0.0, i + 1) for word in words}) for i in range(400)]
+    states: States = [(None, dict.fromkeys(words, (0.0, i + 1))) for i in range(400)]
     # No two words share a beginning: 8 × 100 × 400 nodes.
     long = {word: [[1 + i] * 100] for i, word in enumerate(words)}
     with pytest.raises(ConfigError, match="larger than 300000 nodes"):
