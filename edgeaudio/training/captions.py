@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgeaudio.evaluation.manifest import Row
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.catalogue import find_language
 from edgeaudio.training.build import GENERATE, Job, Reporter
-from edgeaudio.training.corpora import Corpora, find_corpora
+from edgeaudio.training.corpora import find_corpora
 from edgeaudio.training.corpus import kept_by_hash, sounds_only
 from edgeaudio.training.ctc import CaptionNet, CtcBatch, ctc_loss, edit_distance, greedy_tokens
 from edgeaudio.training.ctc_batches import CtcBatches, Pool
@@ -27,7 +28,16 @@ from edgeaudio.training.nets import NetSpec
 from edgeaudio.training.utterances import PHONES, FrameStore, Pronunciations, Utterance, transcribed
 from edgeaudio.types import Frames
 
-__all__ = ["FRONTEND", "CaptionsJob", "Speech", "band_middles_hz", "fit", "gather", "network"]
+__all__ = [
+    "FRONTEND",
+    "KNOWN_SPEAKERS",
+    "CaptionsJob",
+    "Speech",
+    "band_middles_hz",
+    "fit",
+    "gather",
+    "network",
+]
 
 FRONTEND = FrontendSpec(n_mels=80, fmin_hz=40.0, fmax_hz=7600.0, log_floor=1e-6)
 BLANK = "<blank>"
@@ -36,7 +46,10 @@ TOKENS = (BLANK, *PHONES)
 HELD_OUT_SHARE = 0.15
 MANY_SPEAKERS = 100
 """Only where so many speak are some of them held out: one voice fewer of five would be missed."""
+LEAST_SHARE = 0.05
+"""Of the recordings, held out where no speaker is."""
 _HELD_OUT_SPLITS = ("test", "dev", "validation", "development", "held_out")
+KNOWN_SPEAKERS = ", known speakers"
 _MACHINE_TRANSCRIBED = "recognised"
 """Label of recordings whose transcript another recogniser wrote: never learned from."""
 
@@ -69,6 +82,10 @@ class CaptionsJob(Job):
         Text for ``synthetic="generate"``.
     synthetic_hours : float
         How much of it to speak.
+    width : int
+        Channels of the network; its parameters grow with the square.
+    batch_seconds : float
+        Audio in a batch, padding included.
     """
 
     lexicon: Path = Path("cmudict.dict")
@@ -77,19 +94,24 @@ class CaptionsJob(Job):
     sentences: Path | None = None
     synthetic_hours: float = 15.0
     width: int = 256
-    batch_seconds: float = 240.0
+    batch_seconds: float = 120.0
 
 
 @dataclass(frozen=True)
 class Speech:
-    """What is learned from and what is measured on; nobody is heard in both."""
+    """What is learned from and what is measured on.
+
+    Nobody is heard in both, except in sets whose name ends in :data:`KNOWN_SPEAKERS`.
+    """
 
     training: list[Utterance]
     weights: NDArray[np.float64]
+    """How often each recording is drawn in comparison."""
     development: dict[str, list[Utterance]]
+    """By corpus."""
     noises: list[Row]
     dropped: dict[str, int]
-    """Recordings of each corpus whose transcripts cannot be learned from."""
+    """Spoken recordings of each corpus that cannot be learned from."""
 
 
 def gather(job: CaptionsJob, reporter: Reporter) -> Speech:
@@ -98,22 +120,28 @@ def gather(job: CaptionsJob, reporter: Reporter) -> Speech:
     Raises
     ------
     InputError
-        There is no speech to learn from.
+        There is no speech to learn from, or a corpus is malformed.
+    UsageError
+        The job names no recordings, or weights of a corpus that is not there.
+    ModelError
+        There is no such language, or it has no pronouncer.
     """
+    if job.data is None and job.synthetic is None:
+        raise UsageError("nothing to learn from", hint="Give --data DIR, --synthetic DIR|generate, or both.")
     path = find_language(job.language)
-    pronunciations = Pronunciations(job.lexicon, Pronouncer.load(path if path.is_dir() else path.parent))
+    pronunciations = Pronunciations(job.lexicon, Pronouncer.load(path.parent))
     training: list[Utterance] = []
     weights: list[float] = []
     noises: list[Row] = []
     development: dict[str, list[Utterance]] = {}
     dropped: dict[str, int] = {}
     for made, folder in enumerate((job.data, _synthetic(job, reporter))):
-        for corpus, rows in (find_corpora(folder) if folder else Corpora()).items():
+        for corpus, rows in (find_corpora(folder) if folder else {}).items():
             spoken = [row for row in rows if not sounds_only(corpus, row.label)]
             if corpus != "rooms":
                 noises += [row for row in rows if sounds_only(corpus, row.label)]
             usable = transcribed(corpus, spoken, pronunciations)
-            dropped[corpus] = len(rows) - len(usable)
+            dropped[corpus] = dropped.get(corpus, 0) + len(spoken) - len(usable)
             many = len({row.speaker for row in spoken}) >= MANY_SPEAKERS and not made
             for utterance in usable:
                 if utterance.row.label == _MACHINE_TRANSCRIBED:
@@ -123,13 +151,70 @@ def gather(job: CaptionsJob, reporter: Reporter) -> Speech:
                 else:
                     training.append(utterance)
                     weights.append(_weight(utterance, job, made=bool(made)))
-    if not training:
-        raise InputError(f"{job.data or job.synthetic}: no recording with a transcript to learn from")
-    hours = sum(utterance.seconds for utterance in training) / 3600
-    reporter.tell(f"{len(training)} recordings, {hours:.1f} h; held out: " + ", ".join(
-        f"{len(kept)} of {corpus}" for corpus, kept in development.items()
-    ))  # fmt: skip
-    return Speech(training, np.array(weights), development, noises, dropped)
+    _check(job, training, weights, dropped)
+    drawn = np.array(weights)
+    if not development:
+        training, drawn, development = _some_recordings(training, drawn)
+    speech = Speech(training, drawn, _by_acquaintance(development, training), noises, dropped)
+    reporter.tell(_summary(speech))
+    return speech
+
+
+def _check(
+    job: CaptionsJob, training: list[Utterance], weights: list[float], corpora: Mapping[str, int]
+) -> None:
+    places = " and ".join(str(place) for place in (job.data, job.synthetic) if place is not None)
+    unknown = sorted(set(job.weights) - set(corpora))
+    if unknown:
+        raise UsageError(
+            f"--weight {unknown[0]}: there is no such corpus in {places}",
+            hint="Corpora are: " + ", ".join(sorted(corpora)[:20]),
+        )
+    if not training or not any(weights):
+        raise InputError(
+            f"{places}: no recording with a transcript to learn from",
+            hint="Recordings of 0.2 to 18 s count, whose text has no digits and which no split holds out.",
+        )
+
+
+def _some_recordings(
+    training: list[Utterance], weights: NDArray[np.float64]
+) -> tuple[list[Utterance], NDArray[np.float64], dict[str, list[Utterance]]]:
+    """Where no speakers are held out, hold out recordings, sentences rather than words."""
+    sentences = [i for i, utterance in enumerate(training) if utterance.row.text] or range(len(training))
+    order = sorted(sentences, key=lambda i: hashlib.sha256(training[i].row.path.name.encode()).digest())
+    apart = set(order[: max(1, round(LEAST_SHARE * len(order)))])
+    kept = [i for i in range(len(training)) if i not in apart]
+    if not kept or not weights[kept].any():
+        raise InputError("one recording is not enough: some are learned from, others measured on")
+    development: dict[str, list[Utterance]] = {}
+    for i in sorted(apart):
+        development.setdefault(training[i].corpus, []).append(training[i])
+    return [training[i] for i in kept], weights[kept], development
+
+
+def _by_acquaintance(
+    development: Mapping[str, list[Utterance]], training: Sequence[Utterance]
+) -> dict[str, list[Utterance]]:
+    """Name the sets of people who are learned from; machine transcripts of theirs are left out."""
+    heard = {(utterance.corpus, utterance.row.speaker) for utterance in training if utterance.row.speaker}
+    sets: dict[str, list[Utterance]] = {}
+    for name, kept in development.items():
+        for utterance in kept:
+            if (utterance.corpus, utterance.row.speaker) not in heard:
+                sets.setdefault(name, []).append(utterance)
+            elif utterance.row.label != _MACHINE_TRANSCRIBED:
+                sets.setdefault(name + KNOWN_SPEAKERS, []).append(utterance)
+    return sets
+
+
+def _summary(speech: Speech) -> str:
+    hours = sum(utterance.seconds for utterance in speech.training) / 3600
+    held_out = ", ".join(f"{len(kept)} of {corpus}" for corpus, kept in speech.development.items())
+    left_out = ", ".join(f"{count} of {corpus}" for corpus, count in speech.dropped.items() if count)
+    return f"{len(speech.training)} recordings, {hours:.1f} h; held out: {held_out}; " + (
+        f"not usable: {left_out}" if left_out else "all usable"
+    )
 
 
 def _synthetic(job: CaptionsJob, reporter: Reporter) -> Path | None:
@@ -137,7 +222,11 @@ def _synthetic(job: CaptionsJob, reporter: Reporter) -> Path | None:
         return None if job.synthetic is None else Path(job.synthetic)
     if job.sentences is None:
         raise UsageError("--synthetic generate needs something to say", hint="Name a text: --sentences FILE")
-    folder = job.cache / "synthetic" / f"sentences-{job.sentences.name}-{job.synthetic_hours:g}-{job.seed}"
+    try:
+        digest = hashlib.sha256(job.sentences.read_bytes()).hexdigest()[:8]
+    except OSError as error:
+        raise InputError(f"{job.sentences}: cannot read it: {error.strerror or error}") from error
+    folder = job.cache / "synthetic" / f"sentences-{digest}-{job.synthetic_hours:g}-{job.seed}"
 
     def spoken(done: float) -> None:
         reporter.progress("speaking", done)
@@ -164,7 +253,7 @@ def _weight(utterance: Utterance, job: CaptionsJob, *, made: bool) -> float:
 
 
 def network(width: int) -> NetSpec:
-    """Two strided layers to 40 ms, then ten of width 256 that see 2.5 s: 3.7 million parameters."""
+    """Two strided layers to 40 ms, then ten that see 2.5 s: at width 256 3.7 million parameters."""
     blocks = ((5, 1), (5, 1), (5, 2), (5, 1), (5, 2))
     return NetSpec(FRONTEND.n_bands, len(TOKENS), ((width, 5, 2), (width, 5, 2)), blocks, -4.0, 4.0)
 
@@ -184,15 +273,19 @@ class _Feed:
 
     def __init__(self, source: CtcBatches) -> None:
         self._source = source
-        self._batches = iter(source)
+        self._batches: Iterator[CtcBatch] | None = None
+        self._done = 0.0
 
     def __iter__(self) -> Iterator[CtcBatch]:
         return self
 
     def __next__(self) -> CtcBatch:
+        if self._batches is None:
+            self._batches = self._source.begin(round(self._done * 1e6))
         return next(self._batches)
 
     def progress(self, done: float) -> None:
+        self._done = done
         grown = (done - self.CLEAN_UNTIL) / (self.FULL_AT - self.CLEAN_UNTIL)
         self._source.strength = self.FULL * min(1.0, max(0.0, grown))
 
@@ -251,7 +344,7 @@ def fit(job: CaptionsJob, speech: Speech, reporter: Reporter) -> CaptionNet:
     settings = LoopSettings(
         minutes=job.minutes,
         epochs=job.epochs,
-        batches_per_epoch=150,
+        batches_per_epoch=300,
         learning_rate=2e-3,
         weight_decay=0.02,
         threads=job.threads,

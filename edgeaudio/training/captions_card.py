@@ -58,7 +58,6 @@ def _render(manifest: ModelManifest, job: CaptionsJob, speech: Speech) -> str:
         used[utterance.corpus] = used.get(utterance.corpus, 0) + 1
     hours = sum(utterance.seconds for utterance in speech.training) / 3600
     measured = {name: value for name, value in manifest.results.items() if "wer" in value}
-    confidence = manifest.results.get("confidence", {})
     length = f"{job.minutes:g} minutes" if job.minutes is not None else f"{job.epochs} epochs"
     return "\n".join([
         f"# {manifest.name}",
@@ -85,8 +84,7 @@ def _render(manifest: ModelManifest, job: CaptionsJob, speech: Speech) -> str:
         "transcripts is compared with what another recogniser wrote, itself wrong in about one word of nine. "
         "Synthetic speech is of a voice never trained on.",
         "",
-        f"Confidences: on {confidence.get('words', 0)} words of those recordings they are off by "
-        f"{confidence.get('calibration_error', 0):.1%} on average.",
+        _confidences(manifest.results.get("confidence")),
         "",
         "## Trained on",
         "",
@@ -105,6 +103,15 @@ def _render(manifest: ModelManifest, job: CaptionsJob, speech: Speech) -> str:
         *(f"- {limit}" for limit in _LIMITS),
         "",
     ])  # fmt: skip
+
+
+def _confidences(fitted: Mapping[str, Any] | None) -> str:
+    if fitted is None:
+        return "Confidences are not calibrated: too few words to do so."
+    return (
+        f"Confidences: on the {fitted['words']} words that they were fitted to they are off by "
+        f"{fitted['calibration_error']:.1%} on average."
+    )
 
 
 def _row(name: str, value: Mapping[str, Any]) -> str:

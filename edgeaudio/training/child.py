@@ -20,6 +20,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own idiom
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgeaudio.dsp.normalise import running_norm
 from edgeaudio.errors import InputError, ModelError, OutputError, UsageError
 from edgeaudio.evaluation.alignment import align
 from edgeaudio.evaluation.manifest import Row
@@ -30,11 +31,12 @@ from edgeaudio.models.convnet_onnx import Geometry
 from edgeaudio.models.convnet_reader import read_convnet
 from edgeaudio.models.manifest import Window
 from edgeaudio.models.quartznet import FRONTEND, LABELS, SOURCE_FILE, WINDOW, check_alphabet, write_model
-from edgeaudio.tasks.windowed import PAST_S, running_norm
+from edgeaudio.tasks.windowed import PAST_S
 from edgeaudio.training.build import Job, Reporter
 from edgeaudio.training.child_net import StreamNet
 from edgeaudio.training.corpora import find_corpora
 from edgeaudio.training.corpus import kept_by_hash, sounds_only
+from edgeaudio.training.precision import mixed
 from edgeaudio.training.utterances import FrameStore, spoken_words
 from edgeaudio.types import Frames
 
@@ -248,7 +250,7 @@ def _keep(path: Path, child: StreamNet, optimizer: torch.optim.Optimizer, spent_
 
 def _loss(pair: _Pair, batch: _Batch) -> Tensor:
     """Divergence from the parent's posteriors and CTC, both a mean over frames."""
-    with torch.autocast(batch.whole.device.type, torch.bfloat16):
+    with mixed(batch.whole.device):
         with torch.no_grad():
             taught = pair.parent.whole(batch.whole).float().log_softmax(-1)
         logits = pair.child.stream(batch.windows, pair.geometry)

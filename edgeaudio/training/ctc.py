@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgeaudio.training.nets import NetSpec, SpotterNet
+from edgeaudio.training.precision import mixed
 from edgeaudio.types import Frames
 
 __all__ = ["CaptionNet", "CtcBatch", "best_path", "ctc_loss", "edit_distance", "greedy_tokens"]
@@ -29,8 +30,8 @@ HALFWAY_WEIGHT = 0.3
 class CtcBatch:
     """Utterances, padded to one length.
 
-    ``frames`` ``[b, n, n_bands]``, ``n_frames`` and ``n_tokens`` ``[b]``, ``tokens`` of all utterances
-    end to end.
+    ``frames`` ``[b, n, n_bands]`` where ``n`` is a multiple of the network's stride, ``n_frames`` and
+    ``n_tokens`` ``[b]``, ``tokens`` of all utterances end to end.
     """
 
     frames: Tensor
@@ -39,7 +40,7 @@ class CtcBatch:
     n_tokens: Tensor
 
     def to(self, device: torch.device) -> CtcBatch:
-        """The same batch on another device."""
+        """The same batch on another device; lengths stay on the CPU, where CTC wants them."""
         return replace(self, frames=self.frames.to(device), tokens=self.tokens.to(device))
 
 
@@ -65,8 +66,11 @@ class CaptionNet(SpotterNet):
 
 
 def ctc_loss(net: CaptionNet, batch: CtcBatch) -> Tensor:
-    """Connectionist temporal classification (Graves et al. 2006), a mean over tokens."""
-    with torch.autocast(batch.frames.device.type, torch.bfloat16):
+    """Connectionist temporal classification (Graves et al. 2006), a mean over tokens.
+
+    An utterance with more tokens than output frames has no alignment and counts nothing.
+    """
+    with mixed(batch.frames.device):
         outputs = net.both(batch.frames)
     n_out = batch.n_frames // net.spec.stride
     losses = [
@@ -80,22 +84,22 @@ def ctc_loss(net: CaptionNet, batch: CtcBatch) -> Tensor:
 
 
 def best_path(logits: NDArray[np.float32]) -> list[int]:
-    """The tokens of the greedy path: repeats merged, blanks dropped."""
+    """The tokens of the greedy path of ``[n, n_labels]``: repeats merged, blanks dropped."""
     best = logits.argmax(axis=-1)
     return [int(t) for i, t in enumerate(best) if t != BLANK and (i == 0 or t != best[i - 1])]
 
 
 def greedy_tokens(net: SpotterNet, utterances: Sequence[Frames], tail: int) -> list[list[int]]:
     """The greedy path of each utterance, followed by ``tail`` frames of silence."""
-    stride, floor = net.spec.stride, net.spec.input_mean
-    found = []
+    stride, mean = net.spec.stride, net.spec.input_mean
     device = next(net.parameters()).device
+    found = []
     with torch.no_grad():
         for frames in utterances:
             n = -(-(len(frames) + tail) // stride) * stride
-            padded = np.full((1, n, frames.shape[1]), min(floor, float(frames.min())), np.float32)
+            padded = np.full((1, n, frames.shape[1]), frames.min(initial=mean), np.float32)
             padded[0, : len(frames)] = frames
-            with torch.autocast(device.type, torch.bfloat16):
+            with mixed(device):
                 logits = cast(Tensor, net(torch.from_numpy(padded).to(device)))
             found.append(best_path(logits[0].float().cpu().numpy()))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,10 @@ _JOINED = 0.2
 _JOINED_FRAMES = 500
 _NOISE_ONLY = 0.02
 """Share of items in which nobody speaks."""
+_NOISE_FRAMES = (100, 600)
 _SORTED_BATCHES = 6
 """So many batches are drawn at once and sorted by length: little of them is padding then."""
+_PREFETCHED = 4
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,17 @@ class Pool:
 
     utterances: Sequence[Utterance]
     store: FrameStore
-    """Its first clips are those of the utterances."""
+    """Their frames, in the same order."""
     weights: NDArray[np.float64]
+
+    def chances(self) -> NDArray[np.float64]:
+        """Cumulated probabilities of the utterances; what is shorter than a frame is never drawn."""
+        weights = np.where(self.store.lengths > 0, self.weights, 0.0)
+        return np.asarray(np.cumsum(weights / weights.sum()))
 
 
 class CtcBatches:
-    """Endless batches; ``strength`` (0 to 1, settable while workers run) grows with the training.
+    """Endless batches; ``strength`` (0 to 1) of the distortions can be set while workers run.
 
     Parameters
     ----------
@@ -52,6 +59,7 @@ class CtcBatches:
     fill : float
         Feature value of hidden bands and times: the mean.
     seed, workers : int
+        Equal ones, and an equal course of ``strength``, give equal batches.
     """
 
     def __init__(
@@ -66,10 +74,8 @@ class CtcBatches:
         workers: int = 1,
     ) -> None:
         self._strength = multiprocessing.Value("d", 0.0)
-        items = _Items(pool, distorter, batch_frames, stride, fill, seed, self._strength)
-        self._loader = DataLoader(
-            items, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
-        )
+        self._items = _Items(pool, distorter, batch_frames, stride, fill, (seed,), self._strength)
+        self._workers = workers
 
     @property
     def strength(self) -> float:
@@ -81,7 +87,16 @@ class CtcBatches:
         self._strength.value = value
 
     def __iter__(self) -> Iterator[CtcBatch]:
-        for tensors in self._loader:
+        return self.begin(0)
+
+    def begin(self, place: int) -> Iterator[CtcBatch]:
+        """Begin with other draws for every ``place``, so that a resumed training hears new ones."""
+        items = replace(self._items, seed=(*self._items.seed, place))
+        workers = self._workers
+        loader = DataLoader(
+            items, batch_size=None, num_workers=workers, prefetch_factor=_PREFETCHED if workers else None
+        )
+        for tensors in loader:
             yield CtcBatch(*tensors)
 
 
@@ -95,14 +110,15 @@ class _Items(IterableDataset[list[torch.Tensor]]):
     batch_frames: int
     stride: int
     fill: float
-    seed: int
+    seed: tuple[int, ...]
     strength: Any
 
     def __iter__(self) -> Iterator[list[torch.Tensor]]:
         info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
-        torch.set_num_threads(1)
-        chances = np.cumsum(self.pool.weights / self.pool.weights.sum())
+        rng = np.random.default_rng([*self.seed, info.id if info else 0])
+        if info:
+            torch.set_num_threads(1)
+        chances = self.pool.chances()
         while True:
             items: list[_Item] = []
             total = 0
@@ -128,11 +144,14 @@ class _Items(IterableDataset[list[torch.Tensor]]):
         strength = float(self.strength.value)
         noises = self.distorter.noises
         if rng.random() < _NOISE_ONLY * strength and noises:
-            noise = noises[int(rng.integers(len(noises)))][: int(rng.integers(100, 600))]
-            return self.distorter(noise, rng, strength), np.zeros(0, np.int32)
+            noise = noises[int(rng.integers(len(noises)))]
+            length = int(rng.integers(*_NOISE_FRAMES))
+            first = int(rng.integers(max(1, len(noise) - length)))
+            return self.distorter(noise[first : first + length], rng, strength), np.zeros(0, np.int32)
         frames, tokens = self._said(chances, rng)
         if rng.random() < _JOINED and len(frames) < _JOINED_FRAMES:
             more, further = self._said(chances, rng)
+            # Both at one level, as if one person had said them.
             level = float(np.log(np.exp(frames).mean() / np.exp(more).mean()))
             frames = np.concatenate([frames, _pause(frames, rng, 10, 60), more + level])
             tokens = np.concatenate([tokens, further])
@@ -149,7 +168,7 @@ class _Items(IterableDataset[list[torch.Tensor]]):
 
 
 def _pause(frames: Frames, rng: np.random.Generator, least: int, most: int) -> Frames:
-    """Frames like the quietest of an utterance."""
+    """Between ``least`` and ``most`` frames like the quietest of an utterance."""
     n = int(rng.integers(least, most + 1))
     quiet = np.percentile(frames[:: max(1, len(frames) // 64)], 5, axis=0)
     spread = rng.normal(0.0, 0.7, (n, frames.shape[1]))
@@ -157,6 +176,7 @@ def _pause(frames: Frames, rng: np.random.Generator, least: int, most: int) -> F
 
 
 def _padded(items: list[_Item], stride: int) -> list[torch.Tensor]:
+    """The fields of a :class:`CtcBatch`; each item is followed by its own silence."""
     longest = -(-max(len(frames) for frames, _ in items) // stride) * stride
     frames = np.empty((len(items), longest, items[0][0].shape[1]), np.float32)
     for i, (own, _) in enumerate(items):

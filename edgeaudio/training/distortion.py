@@ -1,10 +1,12 @@
 """What happens to speech on its way, applied to log-mel frames instead of samples.
 
 A recogniser learns from hundreds of hours of ever-new variants. Filtering samples and computing their
-frames anew takes longer than the learning; in the mel domain the same effects cost a millisecond for
-ten seconds: speed is interpolation over time, the length of the vocal tract a shift along the bands, a
-microphone's colour a sum, and noise and reverberation add as powers (exact on average, as phases are
+frames anew takes longer than the learning; in the mel domain the same effects cost a few milliseconds
+for ten seconds: speed is interpolation over time, the length of the vocal tract a shift along the bands,
+a microphone's colour a sum, and noise and reverberation add as powers (exact on average, as phases are
 independent).
+
+Frames are natural logarithms of band powers, every 10 ms.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Vector = NDArray[np.float32]
 
 _NEPER_PER_DB = float(np.log(10.0) / 10.0)
 _TELEPHONE_HZ = (300.0, 3400.0)
+_HOP_S = 0.01
 _NO_FRAMES = np.zeros((0, 0), np.float32)
 
 
@@ -30,7 +33,11 @@ _NO_FRAMES = np.zeros((0, 0), np.float32)
 def _distort(  # type: ignore[no-untyped-def]  # noqa: PLR0917 - Numba knows no keyword-only arguments
     frames, out, rate, bands, colour, room_decay, room_gain, noise, noise_gain, floor
 ):
-    """Fill ``out``: resampled in time and over bands, coloured, reverberated, with noise added."""
+    """Fill ``out``: resampled in time and over bands, coloured, reverberated, with noise added.
+
+    ``rate`` input frames make one of ``out``; ``bands`` says where each of its bands is read. A tail
+    takes up each frame's power and decays by ``room_decay`` a frame. Noise passes the same microphone.
+    """
     n, m, b = frames.shape[0], out.shape[0], frames.shape[1]
     tail = np.zeros(b, np.float32)
     for t in range(m):
@@ -80,7 +87,8 @@ class Distorter:
     Parameters
     ----------
     noises : list of arrays [n, n_bands] float32
-        Log-mel frames of noises, at any level.
+        Log-mel frames of noises, at any level; none of them empty. Without any, nothing but
+        babble is added.
     band_hz : array [n_bands]
         Middle of each band.
     floor : float
@@ -94,10 +102,13 @@ class Distorter:
     def __call__(
         self, frames: Frames, rng: np.random.Generator, strength: float, babble: Frames = _NO_FRAMES
     ) -> Frames:
-        """Return a distorted copy, longer or shorter by up to an eighth.
+        """Return a distorted copy, longer or shorter by up to 14 %.
 
-        ``strength`` (0 to 1) scales how often and how much; ``babble`` is somebody else's speech.
+        ``strength`` (0 to 1) scales how often and how much: at 0 speed, vocal tract and level still
+        vary a little. ``babble`` is somebody else's speech.
         """
+        if not len(frames):
+            return np.array(frames)
         likely = strength * 0.6
         rate = float(np.exp(rng.uniform(-0.13, 0.13))) if rng.random() < 0.3 + likely else 1.0
         m = max(1, int(len(frames) / rate))
@@ -143,18 +154,18 @@ class Distorter:
         if rng.random() >= likely:
             return np.zeros(len(self.band_hz), np.float32), 0.0
         seconds = rng.uniform(0.1, 0.7) * np.linspace(1.2, 0.6, len(self.band_hz))
-        decay = 10.0 ** (-6.0 * 0.01 / seconds)
-        # The tail of a steady sound sums up to gain * decay / (1 - decay).
+        decay = 10.0 ** (-6.0 * _HOP_S / seconds)  # 60 dB in that time
+        # The tail of a steady sound of power 1 sums up to gain * decay / (1 - decay).
         direct_to_tail = 10.0 ** (rng.uniform(0.0, 15.0) / 10.0)
         return decay.astype(np.float32), float(np.mean((1.0 - decay) / decay) / direct_to_tail)
 
     def _noise(
         self, frames: Frames, m: int, rng: np.random.Generator, strength: float, babble: Frames
     ) -> tuple[Frames, float]:
-        """``[m, n_bands]`` frames of noise and their gain, a power."""
-        if rng.random() >= 0.7 * strength:
+        """``[m, n_bands]`` frames of noise and their gain, a power; no frames for no noise."""
+        if rng.random() >= 0.7 * strength or not (self.noises or len(babble)):
             return frames[:0], 0.0
-        is_babble = len(babble) > 0 and rng.random() < 0.2
+        is_babble = len(babble) > 0 and (not self.noises or rng.random() < 0.2)
         source = babble if is_babble else self.noises[int(rng.integers(len(self.noises)))]
         first = int(rng.integers(len(source)))
         noise = np.take(source, np.arange(first, first + m), axis=0, mode="wrap")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeaudio.errors import EdgeAudioError, InputError, MissingDependencyError
-from edgeaudio.evaluation.manifest import read_manifest
+from edgeaudio.errors import EdgeAudioError, InputError, MissingDependencyError, OutputError
 from edgeaudio.training.sentences import read_sentences
 from edgeaudio.training.synth import MAX_CHARACTERS, engine_report, synthesise
 
@@ -29,8 +28,8 @@ def narrate(
 ) -> None:
     """Speak sentences drawn from a text, each once, and leave corpora ``<engine>-<number>`` in a folder.
 
-    What an earlier run left is not made again. A hundred sentences of which one cannot be spoken are
-    left out: there are always more.
+    Engines take turns. What an earlier run left is not made again. A hundred sentences of which one
+    cannot be spoken are left out: there are always more. Where the text ends, so does the speech.
 
     Raises
     ------
@@ -38,6 +37,8 @@ def narrate(
         The text has no fitting sentence, or no engine could speak any.
     MissingDependencyError
         No engine is installed.
+    OutputError
+        The folder cannot be written.
     """
     fitting = sorted({
         " ".join(sentence.words)
@@ -46,7 +47,8 @@ def narrate(
     })  # fmt: skip
     if not fitting:
         raise InputError(f"{text}: no sentence of {_WORDS[0]} to {_WORDS[1]} words to speak")
-    order = np.random.default_rng(seed).permutation(len(fitting))[: round(hours * 3600 / _SENTENCE_S)]
+    count = max(1, round(hours * 3600 / _SENTENCE_S))
+    order = np.random.default_rng(seed).permutation(len(fitting))[:count]
     engines = [name for name, installed, _ in engine_report() if installed]
     if not engines:
         raise MissingDependencyError("No speech engine is installed.", hint=engine_report()[0][2])
@@ -57,20 +59,15 @@ def narrate(
             batch = [fitting[i] for i in order[first : first + _BATCH]]
             try:
                 synthesise(
-                    batch,
-                    corpus,
-                    per_phrase=1,
-                    engines=engine and [engine],
-                    seed=seed + first,
-                    carriers=False,
-                )
+                    batch, corpus, per_phrase=1, engines=[engine], seed=seed + first, carriers=False
+                )  # fmt: skip
+            except OutputError:
+                raise
             except EdgeAudioError:
-                if engine is None:
-                    raise
                 shutil.rmtree(corpus, ignore_errors=True)
         if progress is not None:
             progress(min(1.0, (first + _BATCH) / len(order)))
-    if not any(read_manifest(path) for path in folder.glob("*/manifest.tsv")):
+    if not any(folder.glob("*/manifest.tsv")):
         raise InputError(f"no engine could speak any hundred sentences of {text}")
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.decoding.dictionary import read_lexicon
 from edgeaudio.decoding.g2p import Pronouncer
-from edgeaudio.errors import InputError
+from edgeaudio.errors import InputError, MissingDependencyError, OutputError
 from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.training.vocabulary import say
@@ -33,21 +35,36 @@ Tokens = NDArray[np.int32]
 
 SHORTEST_S = 0.2
 
-_UNCLEAR = re.compile(r"\(\(|\d")
-"""Marks of transcribers for what they could not hear, and digits, which can be read in many ways."""
+_UNCLEAR = re.compile(r"\(\(|[\d&$£€=]")
+"""Marks of transcribers for what they could not hear, and digits and signs that are read in many ways."""
 _REMARK = re.compile(r"\{[^}]*\}|\[[^\]]*\]|<[^>]*>")
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc`\u00b4\ufffd", "'"))
+"""The last one is what a wrong decoding has made of an apostrophe."""
 _SEPARATE = {"thinkengine": "think engine", "onword": "on word"}
+"""Invented names of two words, which a guess by their spelling would get wrong."""
+
+_MOST_PHONES_PER_S = 22
+"""A phone takes an output frame of 40 ms at the very least, most take twice that."""
 
 
 def spoken_words(text: str) -> list[str] | None:
-    """The words of a transcript in lower case, or None where it does not say what was spoken."""
+    """The words of a transcript in lower case, or None where it does not say what was spoken.
+
+    Examples
+    --------
+    >>> spoken_words("[cough] It\u2019s Zoë\u2019s well-known 'café'!")
+    ["it's", "zoe's", 'well', 'known', 'cafe']
+    >>> spoken_words("at 5"), spoken_words("Да")
+    (None, None)
+    """
     if _UNCLEAR.search(text):
         return None
-    text = _REMARK.sub(" ", text).lower().replace("\u2019", "'")
-    for joined, apart in _SEPARATE.items():
-        text = text.replace(joined, apart)
-    words = [word.strip("'") if word.strip("'") else "" for word in re.sub(r"[^a-z']+", " ", text).split()]
-    return [word for word in words if word] or None
+    plain = unicodedata.normalize("NFKD", _REMARK.sub(" ", text).translate(_APOSTROPHES).lower())
+    plain = "".join(mark for mark in plain if not unicodedata.combining(mark))
+    if any(mark.isalpha() and not mark.isascii() for mark in plain):
+        return None
+    words = (word.strip("'") for word in re.sub(r"[^a-z']+", " ", plain).split())
+    return " ".join(_SEPARATE.get(word, word) for word in words).split() or None
 
 
 class Pronunciations:
@@ -76,12 +93,24 @@ class Pronunciations:
                 raise InputError(f"{dictionary}: '{word}' has {min(strange)}, which is no phone of CMUdict")
 
     def of(self, word: str) -> list[Tokens]:
-        """All ways to say a word, each an array of tokens 1 to 39; none if it cannot be said."""
+        """All ways to say a word, each an array of tokens 1 to 39; none if it cannot be said.
+
+        Raises
+        ------
+        InputError
+            The pronouncer guesses phones that CMUdict has not.
+        """
         if word not in self._known:
             said = say(word, self._lexicon, self._pronouncer)
-            self._known[word] = [
-                np.array([self._number[phone] for phone in one.split()], np.int32) for one in said
-            ]
+            try:
+                self._known[word] = [
+                    np.array([self._number[phone] for phone in one.split()], np.int32) for one in said
+                ]
+            except KeyError as error:
+                raise InputError(
+                    f"the language's pronouncer says '{word}' with {error.args[0]}, no phone of CMUdict",
+                    hint="Name another --language, made from a dictionary in CMUdict's phones.",
+                ) from error
         return self._known[word]
 
 
@@ -97,8 +126,9 @@ class Utterance:
 
     def tokens(self, rng: np.random.Generator | None = None) -> Tokens:
         """The phones, each word in its first pronunciation or in one drawn at random."""
-        chosen = [v[0 if rng is None else int(rng.integers(len(v)))] for v in self.variants]
-        return np.concatenate(chosen)
+        return np.concatenate([
+            ways[0 if rng is None else int(rng.integers(len(ways)))] for ways in self.variants
+        ])  # fmt: skip
 
 
 def transcribed(
@@ -108,6 +138,13 @@ def transcribed(
 
     A recording without text counts if its label is a word or a few (a spoken command). What is
     longer, what holds a word that nobody can pronounce, and what says more than fits, is left out.
+
+    Raises
+    ------
+    InputError
+        A recording whose length is not listed cannot be read.
+    MissingDependencyError
+        soundfile is not installed.
     """
     kept: list[Utterance] = []
     for row in rows:
@@ -116,9 +153,8 @@ def transcribed(
         if not variants or not all(variants):
             continue
         seconds = _seconds(row) if row.seconds is None else row.seconds
-        # A phone takes 40 ms at the very least, most take twice that.
-        said = sum(len(v[0]) for v in variants) < seconds * 22
-        if said and SHORTEST_S <= seconds <= max_seconds:
+        fits = sum(len(ways[0]) for ways in variants) < seconds * _MOST_PHONES_PER_S
+        if fits and SHORTEST_S <= seconds <= max_seconds:
             kept.append(Utterance(row, corpus, seconds, tuple(words), tuple(variants)))
     return kept
 
@@ -129,8 +165,12 @@ def _label_words(label: str) -> str:
 
 def _seconds(row: Row) -> float:
     """Length by the file's header."""
-    import soundfile
-
+    try:
+        import soundfile
+    except ImportError as error:
+        raise MissingDependencyError(
+            "reading recordings needs soundfile", hint='pip install "edgeaudio[files]"'
+        ) from error
     try:
         return float(soundfile.info(row.path).duration)
     except (OSError, RuntimeError) as error:
@@ -139,6 +179,8 @@ def _seconds(row: Row) -> float:
 
 class FrameStore:
     """The frames of many recordings, computed once and kept as float16 in a memory map.
+
+    Worker processes that get a copy map the same file.
 
     Parameters
     ----------
@@ -153,6 +195,8 @@ class FrameStore:
     ------
     InputError
         A recording cannot be read.
+    OutputError
+        The cache cannot be written.
     """
 
     def __init__(
@@ -162,27 +206,31 @@ class FrameStore:
         folder: Path,
         progress: Callable[[float], None] | None = None,
     ) -> None:
-        names = "\n".join(f"{row.path} {row.path.stat().st_size}" for row in rows)
+        names = "\n".join(f"{row.path} {_size(row)}" for row in rows)
         digest = hashlib.sha256(f"{spec.fingerprint}\n{names}".encode()).hexdigest()[:16]
-        path, ends = folder / f"frames-{digest}.f16", folder / f"frames-{digest}.npy"
-        if not ends.is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            # Written under another name first, so that an interrupted run leaves no half cache.
-            partial = folder / f"{path.name}.{os.getpid()}.partial"
-            counts = [0]
-            with partial.open("wb") as file:
-                for i, frames in enumerate(_frames(rows, spec)):
-                    file.write(frames.astype(np.float16).tobytes())
-                    counts.append(len(frames))
-                    if progress is not None and i % 64 == 0:
-                        progress(i / len(rows))
-            partial.replace(path)
-            np.save(ends, np.cumsum(counts), allow_pickle=False)
+        self._path, ends = folder / f"frames-{digest}.f16", folder / f"frames-{digest}.npy"
+        self._n_bands = spec.n_bands
+        if not (ends.is_file() and self._path.is_file()):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                _compute(rows, spec, self._path, ends, progress)
+            except OSError as error:
+                raise OutputError(f"cannot write {self._path}: {error.strerror or error}") from error
         self._ends: NDArray[np.int64] = np.load(ends, allow_pickle=False)
-        shape = (int(self._ends[-1]), spec.n_bands)
+        self._map()
+
+    def _map(self) -> None:
+        shape = (int(self._ends[-1]), self._n_bands)
         self._table: NDArray[np.float16] = (
-            np.memmap(path, np.float16, "r", shape=shape) if shape[0] else np.zeros(shape, np.float16)
+            np.memmap(self._path, np.float16, "r", shape=shape) if shape[0] else np.zeros(shape, np.float16)
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_table"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._map()
 
     def __getitem__(self, i: int) -> Frames:
         """Return the frames of recording ``i``, ``[n, n_bands]`` float32, a copy."""
@@ -191,9 +239,43 @@ class FrameStore:
     def __len__(self) -> int:
         return len(self._ends) - 1
 
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Frames of each recording."""
+        return np.diff(self._ends)
 
-def _frames(rows: Sequence[Row], spec: FrontendSpec) -> Iterator[Frames]:
+
+def _size(row: Row) -> int:
+    try:
+        return row.path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{row.origin}: cannot read {row.path}: {error.strerror or error}") from error
+
+
+def _compute(
+    rows: Sequence[Row],
+    spec: FrontendSpec,
+    path: Path,
+    ends: Path,
+    progress: Callable[[float], None] | None,
+) -> None:
+    """Write both files under other names first, so that an interrupted run leaves no half cache."""
+    partial, partial_ends = (file.with_name(f"{file.name}.{os.getpid()}.partial") for file in (path, ends))
     frontend = Frontend(spec)
-    for row in rows:
-        frontend.reset()
-        yield frontend.process(np.ascontiguousarray(read_clip(row), np.float32))
+    counts = [0]
+    try:
+        with partial.open("wb") as file:
+            for i, row in enumerate(rows):
+                frontend.reset()
+                frames = frontend.process(np.ascontiguousarray(read_clip(row), np.float32))
+                file.write(frames.astype(np.float16).tobytes())
+                counts.append(len(frames))
+                if progress is not None and i % 64 == 0:
+                    progress(i / len(rows))
+        with partial_ends.open("wb") as file:
+            np.save(file, np.cumsum(counts), allow_pickle=False)
+        partial.replace(path)
+        partial_ends.replace(ends)
+    finally:
+        partial.unlink(missing_ok=True)
+        partial_ends.unlink(missing_ok=True)
