@@ -94,15 +94,16 @@ class Board:
 
     def since(self, version: int) -> News:
         """Return what is newer than `version`, oldest first; the whole state where that is forgotten."""
-        if version < self._forgotten:
-            return self.state()
-        messages = []
         with self._lock:
-            for number, message in reversed(self._entries.values()):
-                if number <= version:
-                    break
-                messages.append(message)
-            return News(self._version, messages[::-1])
+            # Looked at under the lock: what a post forgets meanwhile would be missing.
+            if version >= self._forgotten:
+                messages = []
+                for number, message in reversed(self._entries.values()):
+                    if number <= version:
+                        break
+                    messages.append(message)
+                return News(self._version, messages[::-1])
+        return self.state()
 
     def srt(self) -> str:
         """Return the captions so far as SubRip."""

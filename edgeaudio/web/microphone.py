@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -92,7 +93,7 @@ async def listen(socket: WebSocket, inputs: Inputs) -> None:
             loop.call_soon_threadsafe(stopped.set)
 
     rate, format_ = socket.query_params.get("rate", "16000"), socket.query_params.get("format", "s16le")
-    if not (rate.isascii() and rate.isdigit() and _RATES_HZ[0] <= int(rate[:9]) <= _RATES_HZ[1]):
+    if not (re.fullmatch(r"[0-9]{1,6}", rate) and _RATES_HZ[0] <= int(rate) <= _RATES_HZ[1]):
         await close_quietly(socket, REFUSED, f"rate is {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz")
         return
     if format_ not in _FORMATS:
