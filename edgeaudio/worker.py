@@ -39,7 +39,6 @@ _STARVED_S = 2.0
 """After so long without audio a caption ends: its speaker's microphone has gone, or a server stalled."""
 _JOIN_S = 5.0
 _LOOK_S = 0.1
-_NICENESS = 5
 
 
 class Relay:
@@ -255,8 +254,10 @@ class Worker:
 
 
 def _make_way() -> None:
-    """Let the engine's thread go first where both want the same core: a wake word does not wait."""
-    if sys.platform == "linux":  # where these concern the calling thread, not the process
+    """Let the engine's thread go first where both want the same core: a wake word does not wait.
+
+    Not niceness: on a busy machine this thread would keep the interpreter's lock for longer.
+    """
+    if sys.platform == "linux":  # where this concerns the calling thread, not the process
         with contextlib.suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-            os.nice(_NICENESS)
