@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from msgspec.structs import replace
+
 from edgeaudio.backends import open_graph
 from edgeaudio.backends.base import Runtime
 from edgeaudio.decoding.base import Decoder
@@ -57,7 +59,9 @@ def load_parts(
             what = "hotwords" if hotwords else f"the decoder '{decoder}'"
             raise UsageError(f"a grammar has no use for {what}", hint="Leave one of them out.")
         orders, search = _open_grammar(grammar, manifest, language)
-        return Parts(_open_acoustic(bundle, backend), search, manifest, orders)
+        # What a grammar's decoder says of a word are log-odds already.
+        captions = replace(manifest.recognition, confidence_scale=1.0, confidence_offset=0.0)
+        return Parts(_open_acoustic(bundle, backend), search, replace(manifest, captions=captions), orders)
     found = _open_decoder(manifest, language, hotwords, decoder)
     return Parts(_open_acoustic(bundle, backend), found, manifest, None)
 
