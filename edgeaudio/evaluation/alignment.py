@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -45,8 +45,8 @@ def align(said: Sequence[str], written: Sequence[str]) -> list[Pair]:
     return pairs[::-1]
 
 
-def distance(said: str, written: str) -> int:
-    """Return the fewest substitutions, deletions and insertions of characters.
+def distance(said: Sequence[Hashable], written: Sequence[Hashable]) -> int:
+    """Return the fewest substitutions, deletions and insertions of units: characters, phones, tokens.
 
     Examples
     --------
@@ -60,7 +60,9 @@ def distance(said: str, written: str) -> int:
     return int(row[-1] // _GAP)
 
 
-def _codes(said: Sequence[str], written: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _codes(
+    said: Sequence[Hashable], written: Sequence[Hashable]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Number the units, so that they compare quickly."""
     number = {unit: i for i, unit in enumerate(dict.fromkeys([*said, *written]))}
     first, second = (np.array([number[unit] for unit in units], np.int64) for units in (said, written))

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from edgeaudio.decoding.g2p import Pronouncer
 from edgeaudio.errors import InputError, UsageError
+from edgeaudio.evaluation.alignment import distance
 from edgeaudio.evaluation.manifest import Row
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.catalogue import find_language
 from edgeaudio.training.build import GENERATE, Job, Reporter
 from edgeaudio.training.corpora import find_corpora
 from edgeaudio.training.corpus import kept_by_hash, sounds_only
-from edgeaudio.training.ctc import CaptionNet, CtcBatch, ctc_loss, edit_distance, greedy_tokens
+from edgeaudio.training.ctc import CaptionNet, CtcBatch, ctc_loss, greedy_tokens
 from edgeaudio.training.ctc_batches import CtcBatches, Pool
 from edgeaudio.training.distortion import Distorter
 from edgeaudio.training.loop import LoopSettings, train
@@ -366,5 +367,5 @@ def phone_errors(net: CaptionNet, utterances: Sequence[Utterance], store: FrameS
     """Edits of the greedy path for each phone of the transcripts (first pronunciations)."""
     found = greedy_tokens(net, [store[i] for i in range(len(utterances))], TAIL_FRAMES)
     wanted = [utterance.tokens().tolist() for utterance in utterances]
-    edits = sum(edit_distance(w, f) for w, f in zip(wanted, found, strict=True))
+    edits = sum(distance(w, f) for w, f in zip(wanted, found, strict=True))
     return edits / max(1, sum(map(len, wanted)))

@@ -16,7 +16,7 @@ from edgeaudio.decoding.language import Language
 from edgeaudio.decoding.search import LexiconDecoder
 from edgeaudio.decoding.text import normalise
 from edgeaudio.errors import InputError
-from edgeaudio.evaluation.alignment import Pair, align
+from edgeaudio.evaluation.alignment import Pair, align, distance
 from edgeaudio.evaluation.calibration import Calibration, fit_confidence
 from edgeaudio.evaluation.captions import evaluate_captions
 from edgeaudio.evaluation.manifest import read_clip
@@ -38,7 +38,7 @@ from edgeaudio.training.captions import (
 )
 from edgeaudio.training.captions_card import write_captions_card
 from edgeaudio.training.corpus import word_bounds
-from edgeaudio.training.ctc import CaptionNet, best_path, edit_distance
+from edgeaudio.training.ctc import CaptionNet, best_path
 from edgeaudio.training.export import update_manifest, write_bundle
 from edgeaudio.training.nets import to_graph
 from edgeaudio.training.utterances import Utterance
@@ -297,5 +297,5 @@ def _measure(
 
 
 def _phone_errors(heard: Sequence[Heard]) -> float:
-    edits = sum(edit_distance(item.phones, best_path(item.log_probs)) for item in heard)
+    edits = sum(distance(item.phones, best_path(item.log_probs)) for item in heard)
     return edits / max(1, sum(len(item.phones) for item in heard))

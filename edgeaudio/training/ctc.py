@@ -20,7 +20,7 @@ from edgeaudio.training.nets import NetSpec, SpotterNet
 from edgeaudio.training.precision import mixed
 from edgeaudio.types import Frames
 
-__all__ = ["CaptionNet", "CtcBatch", "best_path", "ctc_loss", "edit_distance", "greedy_tokens"]
+__all__ = ["CaptionNet", "CtcBatch", "best_path", "ctc_loss", "greedy_tokens"]
 
 BLANK = 0
 HALFWAY_WEIGHT = 0.3
@@ -103,17 +103,3 @@ def greedy_tokens(net: SpotterNet, utterances: Sequence[Frames], tail: int) -> l
                 logits = cast(Tensor, net(torch.from_numpy(padded).to(device)))
             found.append(best_path(logits[0].float().cpu().numpy()))
     return found
-
-
-def edit_distance(wanted: Sequence[int], found: Sequence[int]) -> int:
-    """The least number of substitutions, deletions and insertions (Levenshtein)."""
-    row = np.arange(len(found) + 1)
-    other = np.asarray(found)
-    for i, token in enumerate(wanted, 1):
-        previous, row = row, np.empty_like(row)
-        row[0] = i
-        best = np.minimum(previous[1:] + 1, previous[:-1] + (other != token))
-        # Insertions chain from the left: the running minimum of best[j] - j, plus j.
-        steps = np.arange(1, len(found) + 1)
-        row[1:] = np.minimum(np.minimum.accumulate(best - steps), i) + steps
-    return int(row[-1])

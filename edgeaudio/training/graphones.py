@@ -13,6 +13,7 @@ from edgeaudio.compiled import cached_njit
 from edgeaudio.decoding.g2p import Pronouncer, graphone
 from edgeaudio.decoding.language import Language
 from edgeaudio.decoding.ngrams import SPECIAL_WORDS
+from edgeaudio.evaluation.alignment import distance
 from edgeaudio.training.kneser_ney import estimate, prune, tables
 
 __all__ = ["phone_errors", "train_pronouncer"]
@@ -84,19 +85,9 @@ def phone_errors(pronouncer: Pronouncer, lexicon: Mapping[str, Sequence[str]]) -
     errors = phones = wrong = 0
     for word, said in lexicon.items():
         found = pronouncer.pronounce(word)
-        distance, length = min((_distance(found, one.split()), len(one.split())) for one in said)
-        errors, phones, wrong = errors + distance, phones + length, wrong + (distance > 0)
+        edits, length = min((distance(found, one.split()), len(one.split())) for one in said)
+        errors, phones, wrong = errors + edits, phones + length, wrong + (edits > 0)
     return errors / max(1, phones), wrong / max(1, len(lexicon))
-
-
-def _distance(found: Sequence[str], wanted: Sequence[str]) -> int:
-    """Levenshtein's."""
-    row = list(range(len(wanted) + 1))
-    for i, phone in enumerate(found, start=1):
-        corner, row[0] = row[0], i
-        for j, other in enumerate(wanted, start=1):
-            corner, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, corner + (phone != other))
-    return row[-1]
 
 
 def _pairs(entries: Sequence[tuple[str, list[str]]]) -> _Pairs:
