@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgeaudio.training.build import Job, Reporter
+    from edgeaudio.training.captions import CaptionsJob
+    from edgeaudio.training.child import ChildJob
 
 __all__ = ["train"]
 
@@ -47,7 +50,8 @@ _OPTIONS = (
     log_level_option,
 )
 
-_CAPTIONS_ONLY = ("lexicon", "language", "sentences", "synthetic_hours")
+_CAPTIONS_ONLY = ("lexicon", "language", "sentences", "synthetic_hours", "width", "batch_seconds")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 @click.group()
@@ -78,7 +82,7 @@ def _job_options(command: _COMMAND) -> _COMMAND:
 @_job_options
 def commands(*, words: str | None, features: Any, as_json: bool, **options: Any) -> None:
     """A model that tells single words apart."""
-    job = _job(options)
+    job: Job = _job(options)
     from edgeaudio.training.commands import train_commands
     from edgeaudio.training.phrases import COMMANDS
 
@@ -100,7 +104,7 @@ def commands(*, words: str | None, features: Any, as_json: bool, **options: Any)
 @_job_options
 def wake(*, phrase: str, false_alarms_per_hour: float, as_json: bool, **options: Any) -> None:
     """A model that wakes at one word or phrase."""
-    job = _job(options)
+    job: Job = _job(options)
     from edgeaudio.training.wake import train_wake
 
     wanted = " ".join(phrase.lower().split())
@@ -144,6 +148,20 @@ def wake(*, phrase: str, false_alarms_per_hour: float, as_json: bool, **options:
     help="Draw recordings of this folder so many times as often as synthetic ones; repeatable.",
 )
 @click.option(
+    "--width",
+    type=click.IntRange(8, 2048),
+    default=256,
+    show_default=True,
+    help="Channels of the network; its size and its time grow with the square.",
+)
+@click.option(
+    "--batch-seconds",
+    type=click.FloatRange(1, 100_000),
+    default=120.0,
+    show_default=True,
+    help="Speech in a batch; more on a GPU.",
+)
+@click.option(
     "--from",
     "parent",
     metavar="PARENT",
@@ -182,12 +200,10 @@ def captions(
         )
     if options["lexicon"] is None:
         raise UsageError("--lexicon is missing", hint="A pronouncing dictionary in CMUdict's format.")
-    job = _job({**options, "weights": _weights(weights)}, kind="captions")
-    from edgeaudio.training.captions import CaptionsJob, fit, gather
+    job: CaptionsJob = _job({**options, "weights": _weights(weights)}, "captions.CaptionsJob")
+    from edgeaudio.training.captions import fit, gather
     from edgeaudio.training.captions_bundle import finish
 
-    if not isinstance(job, CaptionsJob):
-        raise TypeError("no job for captions")
     with _reporter() as reporter:
         speech = gather(job, reporter)
         results = finish(job, speech, fit(job, speech, reporter), reporter)
@@ -199,11 +215,9 @@ def _train_child(parent: str, lookahead_s: float | None, *, as_json: bool, optio
         if options[name] is not None:
             raise UsageError(f"--{name} is of no use to a child", hint="It learns from --data alone.")
     general = {name: options[name] for name in options if name not in _CAPTIONS_ONLY}
-    job = _job({**general, "parent": parent, "lookahead_s": lookahead_s}, kind="child")
-    from edgeaudio.training.child import ChildJob, train_child
+    job: ChildJob = _job({**general, "parent": parent, "lookahead_s": lookahead_s}, "child.ChildJob")
+    from edgeaudio.training.child import train_child
 
-    if not isinstance(job, ChildJob):
-        raise TypeError("no job for a child")
     with _reporter() as reporter:
         results = train_child(job, reporter)
     _show(job, results, as_json=as_json)
@@ -222,19 +236,26 @@ def _weights(given: tuple[str, ...]) -> dict[str, float]:
     return weights
 
 
-def _job(options: dict[str, Any], kind: str = "") -> Job:
+def _job(options: dict[str, Any], kind: str = "build.Job") -> Any:
+    """What the user has chosen, as ``module.class`` of the training."""
+    output: Path = options["output"]
+    if not _NAME.fullmatch(output.name):
+        raise UsageError(
+            f"--output {output}: '{output.name}' cannot be the name of a model",
+            hint="Use lower case letters, digits and hyphens.",
+        )
+    module, _, name = kind.partition(".")
     try:
-        from edgeaudio.training.build import Job, choose_device
-        from edgeaudio.training.captions import CaptionsJob
-        from edgeaudio.training.child import ChildJob
+        from edgeaudio.training.build import choose_device
+
+        made = getattr(import_module(f"edgeaudio.training.{module}"), name)
     except ImportError as error:
         raise MissingDependencyError(
             f"training needs {error.name}", hint='pip install "edgeaudio[train]"'
         ) from error
     device = choose_device(options.pop("device"))
     given = {name: value for name, value in options.items() if value is not None}
-    kinds: dict[str, type[Job]] = {"captions": CaptionsJob, "child": ChildJob}
-    return kinds.get(kind, Job)(device=device, **{"data": None, "synthetic": None, **given})
+    return made(device=device, **{"data": None, "synthetic": None, **given})
 
 
 @contextmanager
