@@ -120,6 +120,17 @@ def _prune(beam):  # type: ignore[no-untyped-def]
 
 
 @_inner
+def _raise_least(beam):  # type: ignore[no-untyped-def]
+    """Where the beam is full already, nothing below its last can survive."""
+    there, counts, scales = beam.there, beam.counts, beam.scales
+    n, width = counts[Count.NEXT], counts[Count.WIDTH]
+    if n >= width:
+        for i in range(n):
+            beam.scratch[i] = there[i].blank + there[i].token
+        scales[Scale.LEAST] = max(scales[Scale.LEAST], nth_largest(beam.scratch, n, width))
+
+
+@_inner
 def _add(beam, origin, new, blank, token, renewed):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Note a candidate."""
     there, counts, scales = beam.there, beam.counts, beam.scales
@@ -172,19 +183,30 @@ def _stay(beam):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _extend(beam):  # type: ignore[no-untyped-def]
-    """Let all survivors hear each token that makes them longer."""
+def _extend(beam, i, c):  # type: ignore[no-untyped-def]
+    """Let a survivor hear a token that makes it longer, unless that is a survivor already."""
+    if c != beam.counts[Count.BLANK] and not beam.taken[i, c]:
+        _add(beam, i, c, 0.0, _gained(beam, i, c), True)
+
+
+@_inner
+def _extend_all(beam, likely):  # type: ignore[no-untyped-def]
+    """Let all survivors hear each token; the frame's likeliest first, as it says what can survive."""
     counts, frame = beam.counts, beam.frame
+    for i in range(counts[Count.ACTIVE]):
+        _extend(beam, i, likely)
+    _raise_least(beam)
     for i in range(counts[Count.ACTIVE]):
         both = beam.here[i].blank + beam.here[i].token
         for c in range(frame.size):
             # Hotwords multiply by more than 1 at times; whoever has none skips most tokens here.
             if beam.hot_gain.size == 0 and both * frame[c] < beam.scales[Scale.LEAST]:
                 continue
-            if c != counts[Count.BLANK] and not beam.taken[i, c]:
-                _add(beam, i, c, 0.0, _gained(beam, i, c), True)
-    for j in range(counts[Count.ACTIVE]):
-        beam.taken[j, :] = 0
+            if c != likely:
+                _extend(beam, i, c)
+    for i in range(counts[Count.ACTIVE]):
+        for c in range(frame.size):
+            beam.taken[i, c] = 0
 
 
 @_inner
@@ -275,19 +297,16 @@ def advance(log_probs, beam, pool):  # type: ignore[no-untyped-def]
             # Too much is undecided for the pool: the best prefix decides.
             _keep(beam, pool, beam.here[counts[Count.BEST]].back)
         row = log_probs[t]
+        likely = 1 if counts[Count.BLANK] == 0 else 0
         for c in range(row.size):
             # What is no number is no probability.
             beam.frame[c] = np.exp(row[c]) if row[c] > -np.inf else 0.0
+            if beam.frame[c] > beam.frame[likely] and c != counts[Count.BLANK]:
+                likely = c
         counts[Count.NEXT] = 0
         scales[Scale.TOP] = scales[Scale.LEAST] = 0.0
         _stay(beam)
-        if counts[Count.NEXT] >= counts[Count.WIDTH]:
-            # The beam is full already: nothing below its last can survive.
-            for i in range(counts[Count.NEXT]):
-                beam.scratch[i] = beam.there[i].blank + beam.there[i].token
-            least = nth_largest(beam.scratch, counts[Count.NEXT], counts[Count.WIDTH])
-            scales[Scale.LEAST] = max(scales[Scale.LEAST], least)
-        _extend(beam)
+        _extend_all(beam, likely)
         # A frame in which nothing is possible says nothing.
         if scales[Scale.TOP] > 0.0:
             _survive(beam, pool, row)
