@@ -101,8 +101,11 @@ def verify_command(names: tuple[str, ...], as_json: bool) -> int:
 @click.argument("source", metavar="PATH|URL")
 @click.option("--name", help="What to call it. Default: the network's own name.")
 @click.option("--sha256", help="Refuse a file with another checksum.")
+@click.option(
+    "--float", "keep_float", is_flag=True, help="Do not quantize a float network: four times slower."
+)
 @log_level_option
-def add_command(source: str, name: str | None, sha256: str | None) -> None:
+def add_command(source: str, name: str | None, sha256: str | None, keep_float: bool) -> None:
     """Add QuartzNet, another project's network for captions, from its ONNX file.
 
     It becomes a model of yours beside the bundled ones, made to run on a stream. Where to get it, under
@@ -114,7 +117,7 @@ def add_command(source: str, name: str | None, sha256: str | None) -> None:
         data = read_source(source, sha256=sha256, report=bar)
     click.echo(harmless(f"{source}: {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}"))
     with quiet_libraries():
-        folder = add_model(data, source, name=name)
+        folder = add_model(data, source, name=name, keep_float=keep_float)
     click.echo(harmless(f"wrote {folder}"))
     click.echo(f"Its licence is a matter between its publisher and you: edgeaudio models show {folder.name}")
     click.echo(f"Use it so: edgeaudio caption --model {folder.name}")

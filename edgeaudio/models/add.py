@@ -10,14 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeaudio.config import read_bounded
-from edgeaudio.errors import ModelError, OutputError, UsageError
+from edgeaudio.dsp.normalise import running_norm
+from edgeaudio.errors import MissingDependencyError, ModelError, OutputError, UsageError
+from edgeaudio.frontend import Frontend
 from edgeaudio.models.bundle import MAX_GRAPH_BYTES
 from edgeaudio.models.catalogue import find_model, list_models, search_path
 from edgeaudio.models.convnet import Add, Conv, ConvNet
+from edgeaudio.models.convnet_quantize import quantize_convnet
 from edgeaudio.models.convnet_reader import read_convnet
 from edgeaudio.models.fetch import fetch
 from edgeaudio.models.manifest import Window
-from edgeaudio.models.quartznet import SOURCE_FILE, WINDOW, check_alphabet, write_model
+from edgeaudio.models.quartznet import FRONTEND, SOURCE_FILE, WINDOW, check_alphabet, write_model
+from edgeaudio.types import Frames
 
 __all__ = ["add_model", "read_source", "remove_model"]
 
@@ -61,7 +65,14 @@ def read_source(
     return data
 
 
-def add_model(data: bytes, what: str, *, name: str | None = None, window: Window = WINDOW) -> Path:
+def add_model(
+    data: bytes,
+    what: str,
+    *,
+    name: str | None = None,
+    window: Window = WINDOW,
+    keep_float: bool = False,
+) -> Path:
     """Write the bundle of a network of centred convolutions to the user's folder of models.
 
     Parameters
@@ -75,6 +86,9 @@ def add_model(data: bytes, what: str, *, name: str | None = None, window: Window
     window : Window, optional
         How it is run. With ``left_ms`` 0 every convolution remembers the past, else each run sees so
         much of it again.
+    keep_float : bool
+        Leave a network in float as it is. Else it is quantized, by what goes through it while it hears
+        the bundled demo recording; one that is quantized already is always left as it is.
 
     Returns
     -------
@@ -86,7 +100,7 @@ def add_model(data: bytes, what: str, *, name: str | None = None, window: Window
     ModelError
         If the file is not such a network, or there is a model of this name.
     MissingDependencyError
-        If onnx or onnxruntime is not installed.
+        If onnx or onnxruntime is not installed, or soundfile where it is to be quantized.
     OutputError
         If the bundle cannot be written.
     """
@@ -94,8 +108,11 @@ def add_model(data: bytes, what: str, *, name: str | None = None, window: Window
     check_alphabet(net, what)
     name = _name(net, what) if name is None else name
     _check_name(name)
+    if not net.scales and not keep_float:
+        net = quantize_convnet(net, [_demo_frames()])
     digest = hashlib.sha256(data).hexdigest()
-    about = f"QuartzNet, English letters, {net.n_parameters / 1e6:.1f} M parameters; SHA-256 {digest}"
+    form = "int8" if net.scales else "float"
+    about = f"QuartzNet, English letters, {net.n_parameters / 1e6:.1f} M parameters, {form}; SHA-256 {digest}"
     folder = search_path()[-1] / name
     write_model(net, folder, description=about, window=window, files={SOURCE_FILE: data})
     return folder
@@ -123,6 +140,22 @@ def remove_model(name: str) -> Path:
     except OSError as exc:
         raise OutputError(f"cannot remove {folder}: {exc.strerror or exc}") from exc
     return folder
+
+
+def _demo_frames() -> Frames:
+    """Features of the bundled demo: 20 s with a dozen words, silence and noise."""
+    try:
+        import soundfile
+    except ImportError as exc:
+        raise MissingDependencyError(
+            "quantizing a float network needs the package soundfile",
+            hint="pip install 'edgeaudio[files]', or keep it in float, four times slower, with --float.",
+        ) from exc
+    samples, _ = soundfile.read(Path(__file__).parents[1] / "assets" / "demo.flac", dtype="float32")
+    frames = Frontend(FRONTEND).process(samples)
+    mean, deviation = running_norm(frames)
+    normalised: Frames = (frames - mean) / deviation
+    return normalised
 
 
 def _name(net: ConvNet, what: str) -> str:

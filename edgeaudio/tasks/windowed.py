@@ -6,21 +6,17 @@ import numpy as np
 
 from edgeaudio.backends.base import StreamingGraph
 from edgeaudio.decoding.base import LogProbs
+from edgeaudio.dsp.normalise import running_norm
 from edgeaudio.errors import ModelError
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.tasks.acoustic import log_softmax
 from edgeaudio.types import Frames
 
-__all__ = ["PAST_S", "WindowedAcoustic", "running_norm"]
+__all__ = ["PAST_S", "WindowedAcoustic"]
 
 PAST_S = 6.0
 """How much of what was decided before the running normalisation still knows."""
-_LOUD_FRAMES = 20
-_DEPTH = 7.0
-"""In natural logarithms of power: 30 dB."""
-_LEAST_DEVIATION = 2.0
-"""What bands of clear speech have, likewise."""
 
 
 class WindowedAcoustic:
@@ -130,22 +126,3 @@ class WindowedAcoustic:
     def _make_room(self, n_runs: int) -> None:
         if n_runs * self.chunk_frames > len(self._log_probs):
             self._log_probs = np.zeros((n_runs * self.chunk_frames, len(self.tokens)), np.float32)
-
-
-def running_norm(frames: Frames) -> tuple[Frames, Frames]:
-    """Return mean and standard deviation of each band, both ``[n_bands] float32``, of what is loud.
-
-    A network that was trained on normalised recordings of speech expects neither minutes of silence in
-    the mean, nor silence blown up to the size of speech. So frames far below the loudest do not count,
-    and the deviation has a floor.
-
-    Parameters
-    ----------
-    frames : array [n, n_bands] float32
-        Log-mel frames of the last seconds, n at least 1.
-    """
-    loudness = frames.mean(axis=1)
-    # Not the very loudest: a click is no speech.
-    loud = np.partition(loudness, -min(_LOUD_FRAMES, len(frames)))[-min(_LOUD_FRAMES, len(frames))]
-    counted = frames[loudness >= loud - _DEPTH]
-    return counted.mean(axis=0), np.maximum(counted.std(axis=0), _LEAST_DEVIATION)

@@ -28,6 +28,7 @@ from edgeaudio.models.add import read_source
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.models.convnet import ConvNet
 from edgeaudio.models.convnet_onnx import Geometry
+from edgeaudio.models.convnet_quantize import quantize_convnet
 from edgeaudio.models.convnet_reader import read_convnet
 from edgeaudio.models.manifest import Window
 from edgeaudio.models.quartznet import FRONTEND, LABELS, SOURCE_FILE, WINDOW, check_alphabet, write_model
@@ -48,6 +49,8 @@ _CTC_WEIGHT = 0.3
 _BATCH_S = 60.0
 _SHORTEST_S, _LONGEST_S = 1.0, 17.0
 _MEASURED = 60
+_HEARD = 50
+"""So many recordings decide about the scales of the quantized network."""
 _MANY_SPEAKERS = 100
 """Only where so many speak are some of them held out."""
 _KEPT_SPLITS = ("test", "dev", "validation")
@@ -122,7 +125,8 @@ def train_child(job: ChildJob, reporter: Reporter) -> dict[str, Any]:
         "minutes": job.minutes,
     }
     about = f"Child of {job.parent} with a look-ahead of {window.lookahead_ms:g} ms"
-    write_model(child.cpu().to_net(), job.output, description=about, window=window, results=results)
+    trained = quantize_convnet(child.cpu().to_net(), [_normalised(store[clip]) for clip in clips[:_HEARD]])
+    write_model(trained, job.output, description=about, window=window, results=results)
     return results
 
 
@@ -290,7 +294,7 @@ def _batch(group: list[_Clip], store: _Frames, geometry: Geometry, device: torch
     longest = max(map(len, frames))
     whole = np.zeros((len(group), longest, FRONTEND.n_bands), np.float32)
     for i, table in enumerate(frames):
-        whole[i, : len(table)] = (table - table.mean(axis=0)) / (table.std(axis=0) + 1e-5)
+        whole[i, : len(table)] = _normalised(table)
     return _Batch(
         windows=torch.from_numpy(_windows(frames, geometry)).to(device),
         whole=torch.from_numpy(whole).to(device),
@@ -298,6 +302,12 @@ def _batch(group: list[_Clip], store: _Frames, geometry: Geometry, device: torch
         tokens=torch.from_numpy(np.concatenate([clip.tokens for clip in group])).to(device),
         n_tokens=torch.tensor([len(clip.tokens) for clip in group], device=device),
     )
+
+
+def _normalised(table: Frames) -> Frames:
+    """Normalise a whole recording, as the parent was trained."""
+    normalised: Frames = (table - table.mean(axis=0)) / (table.std(axis=0) + 1e-5)
+    return normalised
 
 
 def _windows(frames: list[Frames], geometry: Geometry) -> Frames:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own idiom
 from torch import Tensor, nn
 
-from edgeaudio.models.convnet import Conv, ConvNet, IntegerWeight
+from edgeaudio.models.convnet import Conv, ConvNet
 from edgeaudio.models.convnet_onnx import Geometry
 
 __all__ = ["StreamNet"]
@@ -57,9 +56,9 @@ class StreamNet(nn.Module):
         return torch.cat(outputs, dim=1)
 
     def to_net(self) -> ConvNet:
-        """The network with the weights as they are now, quantized anew where the file's were."""
+        """The network with the weights as they are now, in float."""
         nodes = tuple(self._renewed(node) if isinstance(node, Conv) else node for node in self.net.nodes)
-        return replace(self.net, nodes=nodes)
+        return replace(self.net, nodes=nodes, scales={})
 
     def _run(
         self, frames: Tensor, states: dict[str, Tensor] | None, chunk: int
@@ -96,12 +95,4 @@ class StreamNet(nn.Module):
             cast(Tensor, self.weights[f"{node.output}_{part}"]).detach().numpy().copy()
             for part in ("weight", "bias")
         )
-        integer = node.integer
-        if integer is not None and node.source in self.net.scales:
-            largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
-            # The bias is counted in this scale times the source's, and must fit into 32 bits.
-            least = np.abs(bias) / self.net.scales[node.source].scale / 2**30
-            scale = np.maximum(np.maximum(largest / 127, least), 1e-12).astype(np.float32)
-            values = np.round(weight / scale[:, None, None]).astype(np.int8)
-            integer = IntegerWeight(values, scale)
-        return replace(node, weight=weight, bias=bias, integer=integer)
+        return replace(node, weight=weight, bias=bias, integer=None)

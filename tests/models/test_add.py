@@ -27,15 +27,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data" / "edgeaudio" / "models"
 
 
-@pytest.mark.parametrize("quantized", [True, False])
-def test_writes_a_bundle_that_is_found_and_answers(home, quantized):
-    folder = add_model(Export(quantized=quantized).data, "net.onnx")
+@pytest.mark.parametrize(
+    ("quantized", "keep_float", "form"),
+    [(True, False, "int8"), (False, False, "int8"), (False, True, "float")],
+)
+def test_writes_a_bundle_that_is_found_and_answers(home, quantized, keep_float, form):
+    folder = add_model(Export(quantized=quantized).data, "net.onnx", keep_float=keep_float)
     assert folder == home / f"quartznet{BLOCKS}x{REPEATS}-en"
     assert catalogue.find_model(folder.name) == folder
     bundle = load_bundle(folder)
     outcomes = {check.name: check.outcome for check in verify(bundle)}
     assert outcomes == {"manifest": "ok", "golden": "ok", "onnx": "ok", "litert": "skipped"}
     assert bundle.manifest.kind == "captions"
+    assert f"parameters, {form};" in bundle.manifest.description
     assert "".join(bundle.manifest.labels[:28]) == " abcdefghijklmnopqrstuvwxyz'"
     assert bundle.manifest.recognition.blank == bundle.manifest.labels[28]
     assert bundle.manifest.recognition.normalise == "running"

@@ -32,12 +32,13 @@ def log_softmax(logits):
 
 
 class Stream:
-    """A written network, run window after window."""
+    """A network, a file or what was read from one, written for a stream and run window after window."""
 
     def __init__(self, data, geometry, **options):
         import onnxruntime as ort
 
-        graph = write_stream(read_convnet(data, "net"), geometry, **options)
+        net = read_convnet(data, "net") if isinstance(data, bytes) else data
+        graph = write_stream(net, geometry, **options)
         self.geometry = geometry
         self.session = ort.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
         self.states = {
