@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +167,7 @@ class Aligner:
                     word.text,
                     timeline.spoken(word.start_frame) / SAMPLE_RATE_HZ,
                     timeline.spoken(word.end_frame) / SAMPLE_RATE_HZ,
-                    self._confidence(word.evidence),
+                    self._captions.confidence(word.evidence),
                 )
                 for word in aligned
             ),
@@ -187,10 +186,6 @@ class Aligner:
                 f"{origin}: nothing tells how '{word}' is pronounced", hint="Name a lexicon with --lm."
             )
         return [units for units in usable if units]
-
-    def _confidence(self, evidence: float) -> float:
-        x = self._captions.confidence_scale * evidence + self._captions.confidence_offset
-        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, x))))
 
 
 def find_recordings(path: Path, suffixes: Collection[str]) -> list[Row]:

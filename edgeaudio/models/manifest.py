@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -144,6 +145,12 @@ class Captions(_Strict, frozen=True, kw_only=True, omit_defaults=True):
     search: Search = Search()
     confidence_scale: float = 1.0
     confidence_offset: float = 0.0
+
+    def confidence(self, evidence: float) -> float:
+        """Return the probability that a word is right, from what the search says about it."""
+        odds = self.confidence_scale * evidence + self.confidence_offset
+        # Bounded, since the exponential of what is absurdly certain overflows.
+        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
 
 
 class ModelManifest(_Strict, frozen=True, kw_only=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -41,10 +40,9 @@ class CaptionWriter:
     def __init__(
         self, manifest: ModelManifest, spoken: Callable[[int], int], grammar: Grammar | None = None
     ) -> None:
-        captions = manifest.recognition
+        self._captions = manifest.recognition
         self._name = manifest.name
         self._rate_hz = manifest.frontend.sample_rate_hz
-        self._scale, self._offset = captions.confidence_scale, captions.confidence_offset
         self._spoken = spoken
         self._grammar = grammar
         self._last_id = 0
@@ -109,7 +107,7 @@ class CaptionWriter:
                     text=word.text,
                     start_sample=start_sample,
                     end_sample=max(start_sample, self._spoken(word.end_frame)),
-                    confidence=self._confidence(word),
+                    confidence=self._captions.confidence(word.evidence),
                 )
             )
 
@@ -151,7 +149,3 @@ class CaptionWriter:
         if self._grammar is not None:  # its decoder has compared them with all that is no order
             return n_words > 0
         return n_words > 0 and found.score - silence_score >= max(_CREDIBLE, _CREDIBLE_WORD * n_words)
-
-    def _confidence(self, word: Word) -> float:
-        # Bounded, since the exponential of what is absurdly certain overflows.
-        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, self._scale * word.evidence + self._offset))))
