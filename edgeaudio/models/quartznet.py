@@ -56,6 +56,8 @@ WINDOW = Window(left_ms=0.0, chunk_ms=640.0, lookahead_ms=1280.0)
 _CAPTIONS = Captions(
     units="characters",
     language="english-small",
+    # On 70 words whose ends people marked, letters began 0.20 s behind and ended 0.05 s behind.
+    delay_ms=80.0,
     normalise="running",
     search=Search(beam_width=100, beam_score=12.0, language_weight=0.6, word_bonus=1.0),
 )
