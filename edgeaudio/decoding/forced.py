@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgeaudio.decoding.base import LogProbs, Word
-from edgeaudio.decoding.grammar_network import States
+from edgeaudio.decoding.grammar_states import States
 from edgeaudio.decoding.graph_search import GraphSearch
 from edgeaudio.decoding.token_graph import build_token_graph
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edgeaudio.config import read_bounded
-from edgeaudio.decoding.grammar_file import Place, RuleSet, parse_grammar
-from edgeaudio.decoding.grammar_network import Action, Network, States, build_network, sentences_automaton
+from edgeaudio.decoding.grammar_file import parse_grammar
+from edgeaudio.decoding.grammar_network import Action, Network, build_network
+from edgeaudio.decoding.grammar_states import States, sentences_automaton
+from edgeaudio.decoding.grammar_tree import Place, RuleSet
 from edgeaudio.decoding.language import SENTENCE_END, Language
 from edgeaudio.decoding.ngrams import SPECIAL_WORDS
 from edgeaudio.errors import ConfigError

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.decoding.grammar_network import States
+from edgeaudio.decoding.grammar_states import States
 from edgeaudio.errors import ConfigError
 
 __all__ = ["Graph", "TokenGraph", "build_token_graph"]
@@ -64,7 +64,7 @@ def build_token_graph(
     Parameters
     ----------
     states : States
-        See :func:`edgeaudio.decoding.grammar_network.sentences_automaton`.
+        See :func:`edgeaudio.decoding.grammar_states.sentences_automaton`.
     spoken : mapping
         The tokens of each pronunciation of each word, at least one.
     separator : int, optional

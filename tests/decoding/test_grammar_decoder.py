@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgeaudio.decoding.base import LogProbs
 from edgeaudio.decoding.grammar import Grammar
 from edgeaudio.decoding.grammar_decoder import GrammarDecoder, order_graph
-from edgeaudio.decoding.grammar_network import States
+from edgeaudio.decoding.grammar_states import States
 from edgeaudio.decoding.graph_search import GraphSearch
 from edgeaudio.decoding.token_graph import build_token_graph
 from edgeaudio.errors import ConfigError, ModelError
