@@ -115,6 +115,7 @@ def _print(result: CaptionsResult, n_errors: int) -> None:
         ("final delay", delays.finals_s),
     ):
         _print_delay(name, delays_s)
+    click.echo(f"confidences       wrong by {100 * result.confidence_error:.1f} points on average")
     if result.has_grammar:
         _print_orders(result)
     _print_mistakes(result, n_errors)

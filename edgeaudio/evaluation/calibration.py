@@ -99,45 +99,25 @@ def calibration_error(confidence: ArrayLike, right: ArrayLike) -> float:
 
 
 class ScoredWords:
-    """Collects confidences of words, and whether they were right.
+    """Collects the confidences of words, and whether they were right."""
 
-    Parameters
-    ----------
-    scale, offset : float
-        Of the model that wrote the words: confidences are turned back into evidence.
-    """
-
-    def __init__(self, scale: float, offset: float) -> None:
-        self._scale, self._offset = scale, offset
+    def __init__(self) -> None:
         self._confidence: list[float] = []
         self._right: list[bool] = []
 
     def add(self, captions: Iterable[Caption], said: Sequence[str]) -> None:
         """Take the final captions of a recording in which `said` is said, normalised words."""
         words = [word for caption in captions if caption.final for word in caption.words]
-        place = 0
-        for reference, written in align(said, [word.text for word in words]):
-            if written:
-                self._confidence.append(words[place].confidence)
-                self._right.append(reference == written)
-                place += 1
+        written = iter(words)
+        for reference, text in align(said, [word.text for word in words]):
+            if text:
+                self._confidence.append(next(written).confidence)
+                self._right.append(reference == text)
 
     @property
     def error(self) -> float:
-        """Expected calibration error of the confidences as they are."""
+        """Expected calibration error, see :func:`calibration_error`; 0 without words."""
         return calibration_error(self._confidence, self._right)
-
-    def fit(self) -> Calibration:
-        """Fit anew; see :func:`fit_confidence`."""
-        return fit_confidence(self.evidence, self._right)
-
-    @property
-    def evidence(self) -> NDArray[np.float64]:
-        """``[n]``: what the decoder said of each word."""
-        # Confidences end where the logistic function is as good as 0 or 1.
-        p = np.clip(np.array(self._confidence), 1e-15, 1.0 - 1e-15)
-        evidence: NDArray[np.float64] = (np.log(p / (1.0 - p)) - self._offset) / self._scale
-        return evidence
 
 
 def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from edgeaudio.decoding.text import normalise
 from edgeaudio.engine import Engine
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation.alignment import Pair, align, distance
+from edgeaudio.evaluation.calibration import ScoredWords
 from edgeaudio.evaluation.delays import Delays, Heard, summarised
 from edgeaudio.evaluation.intervals import bootstrap_interval, wilson_interval
 from edgeaudio.evaluation.manifest import Row, read_clip
@@ -71,6 +72,8 @@ class CaptionsResult:
     delays: Delays
     heard_s: float
     busy_s: float
+    confidence_error: float
+    """Expected calibration error: by how much confidences and the words that are right differ."""
 
     @property
     def words(self) -> int:
@@ -151,6 +154,7 @@ class CaptionsResult:
             "word_delay_s": summarised(self.delays.words_s),
             "first_word_delay_s": summarised(self.delays.first_words_s),
             "final_delay_s": summarised(self.delays.finals_s),
+            "confidence_error": self.confidence_error,
         }
         if self.has_grammar:
             (right, given), (false, others) = self.orders, self.false_orders
@@ -198,6 +202,7 @@ def evaluate_captions(
     spoken = [_times_of(row, times) for row in rows]
     clips: list[Clip] = []
     delays = Delays()
+    scored = ScoredWords()
     heard_s = busy_s = 0.0
     for done, (row, said) in enumerate(zip(rows, texts, strict=True), start=1):
         samples = in_quiet(read_clip(row), 0, round(TAIL_S * SAMPLE_RATE_HZ))
@@ -206,12 +211,13 @@ def evaluate_captions(
         heard = _listen_live(engine, source) if paced else _listen(engine)
         delays.add(heard, spoken[done - 1])
         clips.append(_judge(row, said, heard.finals, understand))
+        scored.add(heard.finals, said)
         stats = engine.stats()
         heard_s += stats.processed_samples / SAMPLE_RATE_HZ
         busy_s += stats.busy_s
         if progress is not None:
             progress(done, len(rows))
-    return CaptionsResult(tuple(clips), understand is not None, delays, heard_s, busy_s)
+    return CaptionsResult(tuple(clips), understand is not None, delays, heard_s, busy_s, scored.error)
 
 
 def _times_of(row: Row, times: WordTimes | None) -> Sequence[SpokenWord] | None:

@@ -86,7 +86,8 @@ def caption(*words: tuple[str, float], final: bool = True) -> Caption:
 
 
 def test_words_are_right_where_the_text_has_them() -> None:
-    scored = ScoredWords(scale=2.0, offset=1.0)
+    scored = ScoredWords()
+    assert scored.error == 0.0
     captions = [
         caption(("turn", 0.5), final=False),
         caption(("turn", 0.9), ("of", 0.4)),
@@ -94,7 +95,5 @@ def test_words_are_right_where_the_text_has_them() -> None:
     ]
     scored.add(captions, ["turn", "off", "the", "light"])
     scored.add([caption(("noise", 0.1))], [])
-    confidence = np.array([0.9, 0.4, 0.8, 0.1])
-    assert scored.evidence == pytest.approx((np.log(confidence / (1 - confidence)) - 1.0) / 2.0)
+    # One word in each of four ranges: right, wrong, right, wrong.
     assert scored.error == pytest.approx((0.1 + 0.4 + 0.2 + 0.1) / 4)
-    assert scored.fit().words == 4
