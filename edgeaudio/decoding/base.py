@@ -37,7 +37,7 @@ class Hypothesis:
     more. ``partial`` is the beginning of an unfinished word, where the units are letters.
     ``quiet_frames`` counts the frames since the last token that is no blank; all frames since the
     reset if there was none. ``score`` is the natural logarithm of the reading's probability as the search
-    counts it; if nothing was said, that is the sum of blank's log-probabilities.
+    counts it.
     """
 
     words: tuple[Word, ...]

@@ -23,6 +23,7 @@ from edgeaudio.events import Caption, Event
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.tasks.acoustic import AcousticModel
+from edgeaudio.tasks.credibility import is_credible
 from edgeaudio.tasks.endpoint import Endpoint
 from edgeaudio.tasks.loading import DEFAULT_MODEL, DecoderName, load_parts
 from edgeaudio.tasks.timeline import Timeline
@@ -98,17 +99,15 @@ class Recognizer:
                 self._endpoint, is_complete=lambda text: grammar.is_complete(text.split())
             )
         self._time = Timeline(acoustic)
-        self._writer = CaptionWriter(manifest, self._spoken, grammar)
+        self._writer = CaptionWriter(manifest, self._spoken, self._is_credible, grammar)
         self._frame_s = acoustic.frame_samples / acoustic.spec.sample_rate_hz
         self._commit_samples = round(_COMMIT_S * acoustic.spec.sample_rate_hz)
         self._piece = max(1, min(acoustic.chunk_frames, round(_DECIDE_S / self._frame_s)))
         self._n_before = math.ceil(_BEFORE_S / self._frame_s)
         self._beam = cast(_Beam, decoder) if hasattr(decoder, "beam_width") else None
         self._beam_width = self._beam.beam_width if self._beam else 0
-        # What the decoder scores silence with, so that both scores can be compared.
-        self._blank_score = math.log(getattr(decoder, "blank_scale", 1.0))
-        # An order can turn out to be another one, or none, until it is over.
-        self._tells_tentative = grammar is None
+        # A grammar's decoder knows nothing before the end, and has then weighed what is no order, too.
+        self._grammar_decides = grammar is not None
         self._shed = 0
         n_rows = math.ceil(self._endpoint.max_s / self._frame_s) + self._n_before + 2 * self._piece
         # All that was heard since the caption's beginning; while nobody speaks, the newest _n_before.
@@ -207,7 +206,7 @@ class Recognizer:
     def reset(self, at_sample: int = 0) -> None:
         """Forget everything heard; the next frame begins at the absolute sample `at_sample`."""
         self._acoustic.reset()
-        self._reset_decoder()
+        self._decoder.reset()
         self._writer.begin()
         self._time.reset(at_sample)
         self._n_rows = 0
@@ -248,10 +247,10 @@ class Recognizer:
         self._n_rows += len(log_probs)
         self._time.n_decided += len(log_probs)
         if self._speaking:
-            self._decode(log_probs)
+            self._decoder.process(log_probs)
         elif log_probs[:, self._acoustic.blank].min() < _ACTIVE:
             self._speaking = True
-            self._decode(self._rows[: self._n_rows])
+            self._decoder.process(self._rows[: self._n_rows])
         else:
             return None
         found = self._decoder.hypothesis()
@@ -265,15 +264,6 @@ class Recognizer:
             return self._cut(found)
         return self._end()
 
-    def _decode(self, log_probs: LogProbs) -> None:
-        self._decoder.process(log_probs)
-        blank = log_probs[:, self._acoustic.blank]
-        self._silence_score += float(blank.sum()) + len(blank) * self._blank_score
-
-    def _reset_decoder(self) -> None:
-        self._decoder.reset()
-        self._silence_score = 0.0
-
     def _grow(self, found: Hypothesis) -> Caption | None:
         """Commit what is certain or old enough."""
         n_old = found.stable
@@ -285,17 +275,14 @@ class Recognizer:
             self._decoder.commit(n_old)
             found = self._decoder.hypothesis()  # those that decide only at the end have not committed it
         return self._writer.update(
-            found,
-            self._time.needed,
-            silence_score=self._silence_score,
-            tentative=self._tells_tentative and not self._shed,
+            found, self._time.needed, tentative=not (self._grammar_decides or self._shed)
         )
 
     def _end(self) -> Caption | None:
         """Say the last word about this caption, and wait for the next."""
         found = self._decoder.flush()
-        caption = self._finish(found, len(found.words))
-        self._reset_decoder()
+        caption = self._writer.finish(found, len(found.words), self._time.needed)
+        self._decoder.reset()
         self._speaking = False
         self._forget_rows(self._n_rows - min(self._n_rows, self._n_before, found.quiet_frames))
         return caption
@@ -308,20 +295,22 @@ class Recognizer:
         n = self._writer.n_words
         behind = found.words[n - 1].end_frame
         until = found.words[n].start_frame if n < len(found.words) else self._n_rows
-        caption = self._finish(found, n)
+        caption = self._writer.finish(found, n, self._time.needed)
         # Half-way, since tokens are short and the sounds around them are not.
         self._forget_rows(min(behind + (until - behind + 1) // 2, self._n_rows))
-        self._reset_decoder()
-        self._decode(self._rows[: self._n_rows])
+        self._decoder.reset()
+        self._decoder.process(self._rows[: self._n_rows])
         return caption
-
-    def _finish(self, found: Hypothesis, n_words: int) -> Caption | None:
-        return self._writer.finish(found, n_words, self._time.needed, silence_score=self._silence_score)
 
     def _forget_rows(self, n: int) -> None:
         kept = self._n_rows - n
         self._rows[:kept] = self._rows[n : self._n_rows]
         self._n_rows = kept
+
+    def _is_credible(self, found: Hypothesis) -> bool:
+        if self._grammar_decides:
+            return bool(found.words)
+        return is_credible(self._rows[: self._n_rows], self._acoustic.blank, found.words)
 
     def _spoken(self, frame: int) -> int:
         """Absolute sample of the decoder's output frame `frame`."""

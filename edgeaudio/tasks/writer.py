@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CaptionWriter"]
 
-_CREDIBLE = 4.0
-_CREDIBLE_WORD = 1.0
-"""By how much, as a natural logarithm, a text must be more probable than silence: the whole of it, and per
-word. Noises that resemble a short word hardly are."""
 _TENTATIVE_S = 0.3
 """Tentative text alone changes at most so often: what changes more often cannot be read."""
 
@@ -33,17 +29,24 @@ class CaptionWriter:
         The model's name, and how the decoder's evidence becomes a confidence.
     spoken : callable
         Turns an output frame of the decoder into an absolute sample.
+    is_credible : callable
+        Says whether somebody spoke; asked until it once says so.
     grammar : Grammar, optional
         Says what a final text means.
     """
 
     def __init__(
-        self, manifest: ModelManifest, spoken: Callable[[int], int], grammar: Grammar | None = None
+        self,
+        manifest: ModelManifest,
+        spoken: Callable[[int], int],
+        is_credible: Callable[[Hypothesis], bool],
+        grammar: Grammar | None = None,
     ) -> None:
         self._captions = manifest.recognition
         self._name = manifest.name
         self._rate_hz = manifest.frontend.sample_rate_hz
         self._spoken = spoken
+        self._is_credible = is_credible
         self._grammar = grammar
         self._last_id = 0
         self.begin()
@@ -61,9 +64,7 @@ class CaptionWriter:
         self._shown_at = 0
         self._start_sample = 0
 
-    def update(
-        self, found: Hypothesis, needed: int, *, silence_score: float, tentative: bool
-    ) -> Caption | None:
+    def update(self, found: Hypothesis, needed: int, *, tentative: bool) -> Caption | None:
         """Commit the stable words of what was `found`.
 
         Parameters
@@ -72,8 +73,6 @@ class CaptionWriter:
             The caption as it reads now.
         needed : int
             Absolute sample behind the last one that `found` depended on.
-        silence_score : float
-            What the score would be if nothing had been said.
         tentative : bool
             Whether to tell of what follows the committed words.
 
@@ -87,13 +86,13 @@ class CaptionWriter:
         tail = self._tail(found) if tentative else ""
         waited = not self._is_shown or needed - self._shown_at >= _TENTATIVE_S * self._rate_hz
         if is_longer or (tail != self._tentative and waited):
-            return self._tell(found, tail, needed, silence_score, final=False)
+            return self._tell(found, tail, needed, final=False)
         return None
 
-    def finish(self, found: Hypothesis, n_words: int, needed: int, *, silence_score: float) -> Caption | None:
+    def finish(self, found: Hypothesis, n_words: int, needed: int) -> Caption | None:
         """Commit the first `n_words` words, say that the caption is over, and begin the next."""
         self._commit(found.words[self.n_words : n_words])
-        caption = self._tell(found, "", needed, silence_score, final=True)
+        caption = self._tell(found, "", needed, final=True)
         self.begin()
         return caption
 
@@ -115,11 +114,9 @@ class CaptionWriter:
         words = [word.text for word in found.words[self.n_words :]]
         return " ".join([*words, found.partial] if found.partial else words)
 
-    def _tell(
-        self, found: Hypothesis, tentative: str, needed: int, silence_score: float, *, final: bool
-    ) -> Caption | None:
+    def _tell(self, found: Hypothesis, tentative: str, needed: int, *, final: bool) -> Caption | None:
         if not self._is_shown:
-            if not self._is_credible(found, silence_score):
+            if not self._is_credible(found):
                 return None
             self._last_id += 1
             self._is_shown = True
@@ -143,9 +140,3 @@ class CaptionWriter:
             slots=order.slots if order else {},
             sample_rate_hz=self._rate_hz,
         )
-
-    def _is_credible(self, found: Hypothesis, silence_score: float) -> bool:
-        n_words = len(found.words)
-        if self._grammar is not None:  # its decoder has compared them with all that is no order
-            return n_words > 0
-        return n_words > 0 and found.score - silence_score >= max(_CREDIBLE, _CREDIBLE_WORD * n_words)

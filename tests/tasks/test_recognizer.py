@@ -28,7 +28,7 @@ from edgeaudio.testing import (
 )
 
 MANIFEST = scripted_captions_manifest(["sound"])
-QUIET, SOUND = (8.0, -8.0), (-8.0, 8.0)
+QUIET = (8.0, -8.0)
 STEP = 2560  # samples, 160 ms
 
 
@@ -39,9 +39,8 @@ class Fickle:
     certain by themselves; None: only what is committed.
     """
 
-    def __init__(self, stable_after=None, surplus=100.0, evidence=3.0):
+    def __init__(self, stable_after=None, evidence=3.0):
         self._stable_after = stable_after
-        self._surplus = surplus
         self._evidence = evidence
         self.beam_width = 100
         self.commits = []
@@ -50,7 +49,6 @@ class Fickle:
     def process(self, log_probs):
         for row in log_probs:
             self._n += 1
-            self._silence_score += float(row[0])
             if row[0] < row[1]:
                 self._n_sounding += 1
                 self._last = self._n
@@ -64,8 +62,7 @@ class Fickle:
             for i in range(max(n_words, len(self._fixed)))
         )
         partial = "x" if self._n_sounding % 8 >= 4 else ""
-        score = self._silence_score + self._surplus * len(words)
-        return Hypothesis(words, len(self._fixed), partial, self._n - self._last, score)
+        return Hypothesis(words, len(self._fixed), partial, self._n - self._last, 0.0)
 
     def commit(self, n_words):
         self.commits.append(n_words)
@@ -77,7 +74,6 @@ class Fickle:
 
     def reset(self):
         self._n = self._n_sounding = self._last = 0
-        self._silence_score = 0.0
         self._fixed = []
 
     def _fix(self, n_words):
@@ -85,7 +81,7 @@ class Fickle:
             self._fixed.append(self._text(len(self._fixed)))
 
     def _text(self, i):
-        return self._fixed[i] if i < len(self._fixed) else f"w{i}v{self._n // 4 * (i + 1) % 3}"
+        return self._fixed[i] if i < len(self._fixed) else "w" * (i + 1) + "abc"[self._n // 4 * (i + 1) % 3]
 
 
 class Integrator:
@@ -108,13 +104,19 @@ class Integrator:
         self._sums[:] = 0.0
 
 
-def fickle(sounds, *, decoder=None, endpoint=None, **captions):
+def fickle(sounds, *, decoder=None, endpoint=None, grammar=None, loudness=16.0, **captions):
     """A recogniser that hears sound in the given output frames, and a `Fickle` decoder."""
-    script = np.where(np.array([*sounds, False])[:, None], SOUND, QUIET)
+    script = np.where(np.array([*sounds, False])[:, None], (0.0, loudness), QUIET)
     section = msgspec.structs.replace(MANIFEST.recognition, **captions)
     manifest = msgspec.structs.replace(MANIFEST, captions=section)
     backend = ScriptedBackend(script, step_frames=16, n_out=4, rest=QUIET)
-    return Recognizer(StreamingAcoustic(backend, manifest), decoder or Fickle(), manifest, endpoint=endpoint)
+    return Recognizer(
+        StreamingAcoustic(backend, manifest),
+        decoder or Fickle(),
+        manifest,
+        endpoint=endpoint,
+        grammar=grammar,
+    )
 
 
 def integrating():
@@ -326,14 +328,16 @@ def test_nothing_comes_of_silence_and_nothing_is_allocated():
     assert one.flush() == []
 
 
-@pytest.mark.parametrize(("n_words", "surplus"), [(1, 4.0), (2, 2.0), (10, 1.0)])
-def test_what_is_hardly_more_probable_than_silence_is_withheld(n_words, surplus):
-    """Log-probabilities 4 above those of silence, and 1 for each word, are the least."""
-    sounds = [True] * 8 * n_words + [False] * 30
-    n = 4 * len(sounds)
-    assert heard(fickle(sounds, decoder=Fickle(surplus=surplus - 0.02)), nothing(n), [n]) == []
-    events = heard(fickle(sounds, decoder=Fickle(surplus=surplus)), nothing(n), [n])
+def test_what_is_hardly_more_probable_than_silence_is_withheld():
+    """One word's sound must be e⁵ times as probable."""
+    sounds = [True] * 8 + [False] * 30
+    assert heard(fickle(sounds, loudness=4.98), nothing(200), [200]) == []
+    events = heard(fickle(sounds, loudness=5.02), nothing(200), [200])
     assert [event.caption_id for event in events if event.final] == [1]
+    # The decoder of a grammar has weighed itself whether that was an order.
+    grammar = Grammar.parse("public <order> = wa | wb | wc;")
+    events = heard(fickle(sounds, loudness=1.0, grammar=grammar), nothing(200), [200])
+    assert [event.command for event in events] == ["order"]
 
 
 def test_confidence_is_calibrated_by_the_model():
