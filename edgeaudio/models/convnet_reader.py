@@ -56,7 +56,13 @@ def read_convnet(data: bytes, what: str) -> ConvNet:
         raise ModelError(
             f"{what} refers to weights outside the file", hint="Fetch or export it as one single file."
         )
-    return _Reader(model.graph, what).read()
+    try:
+        return _Reader(model.graph, what).read()
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # Nothing has checked that shapes, types and inputs fit each other.
+        raise ModelError(
+            f"{what} is a damaged ONNX file: its parts do not fit each other ({error})"
+        ) from error
 
 
 def _tensors(graph: Any) -> Iterable[Any]:
@@ -84,6 +90,8 @@ class _Reader:
         self.sides: set[str] = set()
         self.nodes: dict[str, Conv | Add] = {}
         self.scales: dict[str, Scale] = {}
+        # Channels of each tensor here.
+        self.widths: dict[str, int] = {}
 
     def read(self) -> ConvNet:
         from onnx import numpy_helper
@@ -119,7 +127,8 @@ class _Reader:
             inputs = ", ".join(value.name for value in self.graph.input) or "none"
             raise self.refusal(f"none of its inputs ({inputs}) is one of features [N, bands, T]")
         self.names[found[0][0]] = "frames"
-        return int(found[0][1])
+        self.widths["frames"] = int(found[0][1])
+        return self.widths["frames"]
 
     def visit(self, node: Any) -> None:
         heard = [name for name in node.input if name in self.names]
@@ -133,13 +142,13 @@ class _Reader:
             # Further outputs (masks of Dropout, statistics of batch norm) are of no use here.
             self.names[node.output[0]] = name
         elif node.op_type == "Constant":
-            self.read_constant(node)
+            self.keep_constant(node)
         elif node.op_type in {"DequantizeLinear", "Identity", "Cast"} and node.input[0] in self.consts:
             self.dequantize_constant(node)
         else:
             self.sides.update(node.output)
 
-    def read_constant(self, node: Any) -> None:
+    def keep_constant(self, node: Any) -> None:
         from onnx import numpy_helper
 
         tensor = next((a.t for a in node.attribute if a.name == "value"), None)
@@ -171,6 +180,11 @@ class _Reader:
         if weight.ndim != 3:
             raise self.refusal(f"{where} is not one over time alone")
         bias = self.const(node, 2) if len(node.input) > 2 and node.input[2] else np.zeros(len(weight))
+        if bias.shape != weight.shape[:1]:
+            raise self.refusal(f"{where} has {weight.shape[0]} channels and {bias.size} biases")
+        groups = options.get("group", 1)
+        if weight.shape[1] * groups != self.widths[source]:
+            raise self.refusal(f"{where} does not fit the {self.widths[source]} channels that it gets")
         [dilation] = options.get("dilations", [1])
         radius = dilation * (weight.shape[2] - 1)
         if (
@@ -186,9 +200,10 @@ class _Reader:
             bias.astype(np.float32),
             stride=options.get("strides", [1])[0],
             dilation=dilation,
-            groups=options.get("group", 1),
+            groups=groups,
             integer=self.integers.get(node.input[1]),
         )
+        self.widths[output] = len(weight)
         return output
 
     def read_BatchNormalization(self, node: Any, source: str) -> str:  # noqa: N802
@@ -213,7 +228,10 @@ class _Reader:
             raise self.refusal(f"it adds a constant ({node.name or node.output[0]})")
         output = f"sum_{len(self.nodes)}"
         first, second = (self.names[name] for name in node.input)
+        if self.widths[first] != self.widths[second]:
+            raise self.refusal(f"it adds {self.widths[second]} channels to {self.widths[first]}")
         self.nodes[output] = Add((first, second), output)
+        self.widths[output] = self.widths[first]
         return output
 
     def read_QuantizeLinear(self, node: Any, source: str) -> str:  # noqa: N802

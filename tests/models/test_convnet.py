@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import onnx
 import pytest
@@ -159,11 +161,45 @@ WEIGHT = {"w": np.ones((29, 64, 3))}
             "none of its inputs",
         ),
         (conv_net(node("Conv", "x", "w", pads=[1, 1]), weights=WEIGHT, external=True), "outside the file"),
+        (conv_net(node("Conv", "x", "w", "b", pads=[1, 1]), weights={**WEIGHT, "b": [0.0]}), "1 biases"),
+        (
+            conv_net(node("Conv", "x", "w", pads=[1, 1]), shape=("N", 8, "T"), weights=WEIGHT),
+            "the 8 channels",
+        ),
+        (conv_net(node("Conv", "x")), "do not fit each other"),
     ],
 )
 def test_anything_else_is_refused_with_the_reason(data, why):
     with pytest.raises(ModelError, match=why):
         read_convnet(data, "net.onnx")
+
+
+def test_whatever_is_damaged_is_refused_with_words():
+    forms = [onnx.load_from_string(Export(**form).data) for form in FORMS.values()]
+    rng = random.Random(1)
+    refused = 0
+    for _ in range(200):
+        model = onnx.ModelProto()
+        model.CopyFrom(rng.choice(forms))
+        damaged, tensor = rng.choice(model.graph.node), rng.choice(model.graph.initializer)
+        part = rng.randrange(5)
+        if part == 0:
+            damaged.op_type = rng.choice(
+                ["Add", "Conv", "Mul", "Transpose", "BatchNormalization", "constant"]
+            )
+        elif part == 1:
+            del damaged.input[rng.randrange(len(damaged.input)) :]
+        elif part == 2:
+            tensor.data_type = rng.choice([TensorProto.INT8, TensorProto.STRING, 99])
+        elif part == 3:
+            tensor.dims.append(rng.choice([-1, 0, 1, 2**40]))
+        else:
+            model.graph.node.remove(damaged)
+        try:
+            read_convnet(model.SerializeToString(), "net.onnx")
+        except ModelError:
+            refused += 1
+    assert refused > 100  # the others lost what does not matter: a mask, a quantization
 
 
 def test_only_its_last_convolution_may_be_what_comes_out():
