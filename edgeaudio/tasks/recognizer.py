@@ -268,7 +268,7 @@ class Recognizer:
         """Commit what is certain or old enough."""
         n_old = found.stable
         for word in found.words[found.stable :]:
-            if self._time.needed - self._spoken(word.end_frame) < self._commit_samples:
+            if self._time.decided - self._spoken(word.end_frame) < self._commit_samples:
                 break
             n_old += 1
         if n_old > found.stable:

@@ -43,6 +43,14 @@ class Timeline:
         heard = self.n_frames * self._hop + self._surplus
         return self.first_sample + (min(behind, heard) if n_decided else 0)
 
+    @property
+    def decided(self) -> int:
+        """Absolute sample up to which the output frames read so far tell what was said.
+
+        With a look-ahead it is earlier than `needed`: what follows was heard, but not decided about.
+        """
+        return self.first_sample + self.n_decided * self._acoustic.frame_samples + self._surplus
+
     def spoken(self, output_frame: int) -> int:
         """Absolute sample at which that was spoken which shows at the beginning of an output frame."""
         behind = output_frame * self._acoustic.frame_samples - self._acoustic.delay_samples

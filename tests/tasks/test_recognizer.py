@@ -191,6 +191,18 @@ def test_every_drawn_chunking_hears_the_same(lengths, seed):
     assert heard(integrating(), table, lengths) == heard(integrating(), table, [sum(lengths)])
 
 
+def test_what_a_network_looks_ahead_makes_no_word_older():
+    """What is heard of the words that follow does not help the decoder before it gets it."""
+
+    def committed(lookahead_samples):
+        one = fickle([True] * 200)
+        one._acoustic.lookahead_samples = lookahead_samples
+        return [len(event.words) for event in listened(one, 800)]
+
+    assert committed(20_480) == committed(0)
+    assert max(committed(0)) > 10
+
+
 def test_same_after_reset():
     table = swings(1000)
     one = integrating()
