@@ -10,7 +10,6 @@ A word is read as a row of graphones, one or two letters with the phones they st
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TypeAlias
 
 from edgeaudio.decoding.language import SENTENCE_END, Language
 from edgeaudio.decoding.ngrams import SPECIAL_WORDS
+from edgeaudio.decoding.text import unaccented
 from edgeaudio.errors import ModelError, UsageError
 
 __all__ = ["G2P_FILE", "Pronouncer", "graphone"]
@@ -85,7 +85,7 @@ class Pronouncer:
 
     def can_pronounce(self, word: str) -> bool:
         """Whether the model knows all letters of `word`."""
-        plain = _plain(word)
+        plain = unaccented(word)
         return 0 < len(plain) <= _MAX_LETTERS and all(letter in self._spelling for letter in plain)
 
     def pronounce(self, word: str) -> list[str]:
@@ -96,7 +96,7 @@ class Pronouncer:
         UsageError
             The word holds a letter that the model never saw, is empty or far too long.
         """
-        plain = _plain(word)
+        plain = unaccented(word)
         strange = [letter for letter in plain if letter not in self._spelling]
         if strange or not 0 < len(plain) <= _MAX_LETTERS:
             problem = f"there is no letter {strange[0]!r}" if strange else f"it has {len(plain)} letters"
@@ -148,9 +148,3 @@ class Pronouncer:
             ends = zip(scores, automaton.arc_next[here].tolist(), strict=True)
             self._arcs[state] = dict(zip(automaton.arc_word[here].tolist(), ends, strict=True))
         return self._arcs[state]
-
-
-def _plain(word: str) -> str:
-    """Take accents and upper case off a word."""
-    marks = unicodedata.normalize("NFKD", word.lower())
-    return "".join(mark for mark in marks if not unicodedata.combining(mark))

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["normalise", "number_words"]
+__all__ = ["normalise", "number_words", "unaccented"]
 
 _ONES = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"),
@@ -52,8 +52,7 @@ def normalise(text: str) -> list[str]:
     """
     if _PLAIN.fullmatch(text):
         return text.split()
-    text = unicodedata.normalize("NFKD", text.translate(_APOSTROPHES)).lower()
-    text = "".join(mark for mark in text if not unicodedata.combining(mark)).translate(_APOSTROPHES)
+    text = unaccented(text.translate(_APOSTROPHES)).translate(_APOSTROPHES)
     text = _GROUPED.sub("", text)
     text = _INITIALS.sub(lambda found: found[0].replace(".", " ") + " ", text)
     for pattern, spoken in _SPOKEN:
@@ -62,6 +61,18 @@ def normalise(text: str) -> list[str]:
         text = text.replace(sign, word)
     words = (_unquoted(word) for word in re.sub(r"[^a-z']+", " ", text).split())
     return [word for word in words if word]
+
+
+def unaccented(text: str) -> str:
+    """Take accents and upper case off; ligatures and the like become plain letters.
+
+    Examples
+    --------
+    >>> unaccented("Zoë, ﬁancée")
+    'zoe, fiancee'
+    """
+    marks = unicodedata.normalize("NFKD", text).lower()
+    return "".join(mark for mark in marks if not unicodedata.combining(mark))
 
 
 def number_words(number: int) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgeaudio.decoding.dictionary import read_lexicon
 from edgeaudio.decoding.g2p import Pronouncer
+from edgeaudio.decoding.text import unaccented
 from edgeaudio.errors import InputError, MissingDependencyError, OutputError
 from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.frontend import Frontend, FrontendSpec
@@ -59,8 +59,7 @@ def spoken_words(text: str) -> list[str] | None:
     """
     if _UNCLEAR.search(text):
         return None
-    plain = unicodedata.normalize("NFKD", _REMARK.sub(" ", text).translate(_APOSTROPHES).lower())
-    plain = "".join(mark for mark in plain if not unicodedata.combining(mark))
+    plain = unaccented(_REMARK.sub(" ", text).translate(_APOSTROPHES))
     if any(mark.isalpha() and not mark.isascii() for mark in plain):
         return None
     words = (word.strip("'") for word in re.sub(r"[^a-z']+", " ", plain).split())
