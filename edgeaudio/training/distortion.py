@@ -130,11 +130,9 @@ class Distorter:
         index = np.arange(len(self.band_hz), dtype=np.float32)
         if rng.random() >= likely:
             return index
+        # Beyond the last band there is nothing to read: the last one stands for it.
         hz = self.band_hz * np.exp(rng.uniform(-0.12, 0.12))
-        # Towards the top the warp fades out: there is nothing to read above the last band.
-        top = self.band_hz[-1]
-        bent = np.where(hz > 0.8 * top, np.minimum(hz, top), hz)
-        return np.asarray(np.interp(bent, self.band_hz, index), np.float32)
+        return np.asarray(np.interp(hz, self.band_hz, index), np.float32)
 
     def _colour(self, rng: np.random.Generator, strength: float) -> Vector:
         """A smooth curve of up to about 8 dB, or a telephone's band."""
