@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import soundfile
 
+pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
+
+import torch
+
 from edgeaudio.errors import InputError, ModelError, OutputError, UsageError
 from edgeaudio.models.add import add_model
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.convnet_onnx import Geometry
 from edgeaudio.models.convnet_reader import read_convnet
+from edgeaudio.training import child
 from edgeaudio.training.build import Reporter
+from edgeaudio.training.child_net import StreamNet
 from tests.models.test_convnet import Stream
 from tests.quartznet import Export, infer
-
-torch = pytest.importorskip("torch")
-child = pytest.importorskip("edgeaudio.training.child")
-StreamNet = pytest.importorskip("edgeaudio.training.child_net").StreamNet
 
 GEOMETRY = Geometry(0, 16, 12)
 
