@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> Report:
             "blank before it, wrong phones of its kind (vowels, consonants) more probable than others; the "
             "entropy says how sure they are. Both lexicon searches have beam width 200 and score 14, weigh "
             "the n-gram alike and take the maximum where hypotheses meet; flashlight-text reads the same "
-            "n-gram through KenLM. We are fed in pieces of 4 frames (16 for the prefix search), flashlight-text "
+            "n-gram through KenLM. We are fed in pieces of 4 frames (prefix search: 16), flashlight-text "
             "whole utterances. Prefix search: 32 symbols, beam 8; flashlight-text looks at the "
             f"{TOKEN_BEAM} best tokens of a frame, we at all."
         ],
