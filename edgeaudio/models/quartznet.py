@@ -60,6 +60,9 @@ _CAPTIONS = Captions(
     delay_ms=80.0,
     normalise="running",
     search=Search(beam_width=100, beam_score=12.0, language_weight=0.6, word_bonus=1.0),
+    # Fitted to 2,565 words of readers, learners of English and speech in noise, 88 % of them right.
+    confidence_scale=3.6,
+    confidence_offset=3.0,
 )
 _GRAPH = "model.onnx"
 _LICENCE = (
