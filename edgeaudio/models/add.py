@@ -149,7 +149,7 @@ def _demo_frames() -> Frames:
     except ImportError as exc:
         raise MissingDependencyError(
             "quantizing a float network needs the package soundfile",
-            hint="pip install 'edgeaudio[files]', or keep it in float, four times slower, with --float.",
+            hint="pip install 'edgeaudio[models]', or keep it in float, four times slower, with --float.",
         ) from exc
     samples, _ = soundfile.read(Path(__file__).parents[1] / "assets" / "demo.flac", dtype="float32")
     frames = Frontend(FRONTEND).process(samples)

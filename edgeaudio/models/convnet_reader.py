@@ -44,7 +44,7 @@ def read_convnet(data: bytes, what: str) -> ConvNet:
         import onnx
     except ImportError as error:
         raise MissingDependencyError(
-            f"reading {what} needs the package onnx", hint="pip install onnx"
+            f"reading {what} needs the package onnx", hint="pip install 'edgeaudio[models]'"
         ) from error
     try:
         model = onnx.load_from_string(data)
