@@ -57,7 +57,9 @@ def read_convnet(data: bytes, what: str) -> ConvNet:
             f"{what} refers to weights outside the file", hint="Fetch or export it as one single file."
         )
     try:
-        return _Reader(model.graph, what).read()
+        # Weights that are no numbers show when the network is made to answer.
+        with np.errstate(all="ignore"):
+            return _Reader(model.graph, what).read()
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         # Nothing has checked that shapes, types and inputs fit each other.
         raise ModelError(
