@@ -15,7 +15,6 @@ larger is taken), and the more probable one's past is kept.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,80 +23,15 @@ from numpy.typing import NDArray
 
 from edgeaudio.compiled import cached_njit, source_digest
 from edgeaudio.decoding import automaton as automaton_module
+from edgeaudio.decoding import lexicon_beam as beam_module
 from edgeaudio.decoding import pool as pool_module
 from edgeaudio.decoding import selection as selection_module
 from edgeaudio.decoding.automaton import step
+from edgeaudio.decoding.lexicon_beam import NOTHING, Count, Scale, arrive, prune, raise_least
 from edgeaudio.decoding.ngrams import SENTENCE_END
 from edgeaudio.decoding.pool import Mark, advance_root, ancestor, grow, release, witness
-from edgeaudio.decoding.selection import nth_largest
 
-__all__ = ["NOTHING", "PLACE", "Beam", "Count", "Scale", "Words", "advance", "finish", "keep"]
-
-NOTHING = -1
-
-
-PLACE = np.dtype(
-    [
-        ("state", np.int32),
-        ("node", np.int32),
-        ("hot", np.int32),
-        ("blank", np.float64),  # probability that the last frame was blank
-        ("token", np.float64),  # probability that it was the last token
-        ("strength", np.float64),  # of the strongest that was merged into this one: its past is kept
-        ("back", np.int32),  # back-pointer: the last complete word
-        ("word", np.int32),  # a word that ended in this frame and has no back-pointer yet
-        ("start", np.int32),  # first frame of the unfinished word, or of `word`
-        ("seen", np.int32),  # the frame behind the last one that was no blank
-        ("gap", np.float64),  # ln of how much less probable its tokens were than each frame's best
-        ("gap_before", np.float64),  # the same, at the end of the word before
-    ],
-    align=True,
-)
-"""A hypothesis. The search holds two arrays of them: the survivors, and the next frame's."""
-
-
-class Count(IntEnum):
-    """Fields of ``Beam.counts``."""
-
-    ACTIVE = 0  # survivors
-    BEST = 1  # the best of them
-    NEXT = 2  # places of the next frame
-    FRAME = 3  # frames read
-    EPOCH = 4  # marks the entries of the table that are valid
-    WIDTH = 5
-    N_TOKENS = 6
-    BLANK = 7
-    SPACE = 8  # the token between words, NOTHING where there is none
-    ADD = 9  # 1: probabilities are added where hypotheses meet; 0: the larger is taken
-
-
-class Scale(IntEnum):
-    """Fields of ``Beam.scales``."""
-
-    TOTAL = 0  # logarithm of what all probabilities were divided by
-    BEAM = 1  # how much smaller than the best a survivor may be
-    BLANK = 2  # multiplies the probability of blank
-    WEIGHT = 3  # of the language model
-    LEAST = 4  # during a frame: below this nothing can survive
-    TOP = 5  # during a frame: the largest so far
-
-
-class Beam(NamedTuple):
-    """All that changes while the search runs, except for back-pointers."""
-
-    here: NDArray[np.void]
-    """Survivors, of :data:`PLACE`."""
-    there: NDArray[np.void]
-    """Places of the next frame."""
-    coming: NDArray[np.void]
-    """One hypothesis on its way to a place."""
-    table: NDArray[np.int64]
-    """Hash table of the places in `there`: epoch and number."""
-    counts: NDArray[np.int64]
-    scales: NDArray[np.float64]
-    frame: NDArray[np.float64]
-    """``[n_tokens]``: probabilities of this frame."""
-    scratch: NDArray[np.float64]
+__all__ = ["Words", "advance", "finish", "keep"]
 
 
 class Words(NamedTuple):
@@ -119,116 +53,10 @@ class Words(NamedTuple):
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _inner: Any = njit(**_OPTIONS)
-_SOURCES = source_digest(pool_module, automaton_module, selection_module)
-_SLOT_BITS = 24
+_SOURCES = source_digest(pool_module, automaton_module, beam_module, selection_module)
 _SHARE_WEIGHT, _GAP_WEIGHT = 0.3, 0.2
 """In a word's evidence: they rank right words before wrong ones best, for phones and for letters."""
 _LEAST_GAP = -20.0
-
-
-@_inner
-def _slot(places, table, epoch, state, node, hot):  # type: ignore[no-untyped-def]  # noqa: PLR0917
-    """Return where in the table a place is, or would be."""
-    mask = table.size - 1
-    key = np.uint64(state) * np.uint64(0x9E3779B97F4A7C15)
-    key ^= np.uint64(node) * np.uint64(0xC2B2AE3D27D4EB4F)
-    key ^= np.uint64(hot) * np.uint64(0x165667B19E3779F9)
-    key ^= key >> np.uint64(31)
-    slot = np.int64(key & np.uint64(mask))
-    while table[slot] >> _SLOT_BITS == epoch:
-        i = table[slot] & ((1 << _SLOT_BITS) - 1)
-        if places[i].node == node and places[i].state == state and places[i].hot == hot:
-            break
-        slot = (slot + 1) & mask
-    return slot
-
-
-@_inner
-def _raise_least(beam):  # type: ignore[no-untyped-def]
-    """Where the beam is full already, nothing below its last can survive."""
-    there, counts, scales = beam.there, beam.counts, beam.scales
-    n, width = counts[Count.NEXT], counts[Count.WIDTH]
-    if n >= width:
-        for i in range(n):
-            beam.scratch[i] = there[i].blank + there[i].token
-        scales[Scale.LEAST] = max(scales[Scale.LEAST], nth_largest(beam.scratch, n, width))
-
-
-@_inner
-def _prune(beam):  # type: ignore[no-untyped-def]
-    """Keep of the next frame's places those within the beam: its width and its score."""
-    there, counts, scales = beam.there, beam.counts, beam.scales
-    n, width = counts[Count.NEXT], counts[Count.WIDTH]
-    least = scales[Scale.TOP] * scales[Scale.BEAM]
-    ties = n
-    if n > width:
-        for i in range(n):
-            beam.scratch[i] = there[i].blank + there[i].token
-        nth = nth_largest(beam.scratch, n, width)
-        if nth >= least:
-            least = nth
-            ties = width
-            for i in range(n):
-                if there[i].blank + there[i].token > least:
-                    ties -= 1
-    kept = 0
-    for i in range(n):
-        total = there[i].blank + there[i].token
-        if total < least or (total == least and ties == 0):
-            continue
-        if total == least:
-            ties -= 1
-        if kept != i:
-            there[kept] = there[i]
-        kept += 1
-    counts[Count.NEXT] = kept
-    scales[Scale.LEAST] = least
-
-
-@_inner
-def _make_room(beam):  # type: ignore[no-untyped-def]
-    """Prune in the midst of a frame, and fill the table anew."""
-    there, counts = beam.there, beam.counts
-    _prune(beam)
-    counts[Count.EPOCH] += 1
-    epoch = counts[Count.EPOCH]
-    for i in range(counts[Count.NEXT]):
-        slot = _slot(there, beam.table, epoch, there[i].state, there[i].node, there[i].hot)
-        beam.table[slot] = epoch << _SLOT_BITS | i
-
-
-@_inner
-def _arrive(beam):  # type: ignore[no-untyped-def]
-    """Let what is in ``beam.coming`` arrive at its place of the next frame."""
-    there, counts, scales = beam.there, beam.counts, beam.scales
-    coming = beam.coming[0]
-    strength = coming.blank + coming.token
-    if strength <= 0.0 or strength < scales[Scale.LEAST]:
-        return
-    if counts[Count.NEXT] == there.size:
-        _make_room(beam)
-    epoch = counts[Count.EPOCH]
-    slot = _slot(there, beam.table, epoch, coming.state, coming.node, coming.hot)
-    if beam.table[slot] >> _SLOT_BITS == epoch:
-        i = beam.table[slot] & ((1 << _SLOT_BITS) - 1)
-        if counts[Count.ADD]:
-            blank, token = there[i].blank + coming.blank, there[i].token + coming.token
-        else:
-            blank, token = max(there[i].blank, coming.blank), max(there[i].token, coming.token)
-        if strength > there[i].strength:
-            there[i] = coming
-            there[i].strength = strength
-        there[i].blank, there[i].token = blank, token
-    else:
-        i = counts[Count.NEXT]
-        counts[Count.NEXT] = i + 1
-        beam.table[slot] = epoch << _SLOT_BITS | i
-        there[i] = coming
-        there[i].strength = strength
-    total = there[i].blank + there[i].token
-    if total > scales[Scale.TOP]:
-        scales[Scale.TOP] = total
-        scales[Scale.LEAST] = max(scales[Scale.LEAST], total * scales[Scale.BEAM])
 
 
 @_inner
@@ -264,7 +92,7 @@ def _stay(beam, trie, i, row, top):  # type: ignore[no-untyped-def]
     coming.blank, coming.token = blank, token
     coming.word = NOTHING
     coming.gap += _shortfall(row[heard], top)
-    _arrive(beam)
+    arrive(beam)
 
 
 @_inner
@@ -282,7 +110,7 @@ def _enter(beam, trie, words, automaton, i, child, token, shortfall):  # type: i
         coming.start = frame
     if trie.first[child] < trie.first[child + 1]:
         coming.node = child
-        _arrive(beam)
+        arrive(beam)
     coming.node = n_nodes + trie.token[child]
     for k in range(trie.word_first[child], trie.word_first[child + 1]):
         word = words.word[k]
@@ -293,7 +121,7 @@ def _enter(beam, trie, words, automaton, i, child, token, shortfall):  # type: i
             coming.hot = words.hot_next[past.hot, words.hot_word[word]]
         coming.word = word
         coming.token = token * np.exp(score)
-        _arrive(beam)
+        arrive(beam)
 
 
 @_inner
@@ -317,7 +145,7 @@ def _leave(beam, trie, words, automaton, i, row, top):  # type: ignore[no-untype
             # The space belongs to no word.
             coming.gap += _shortfall(row[space], top)
             coming.gap_before = coming.gap
-            _arrive(beam)
+            arrive(beam)
             if last != space and last < counts[Count.N_TOKENS]:
                 return
     for child in range(trie.first[node], trie.first[node + 1]):
@@ -331,7 +159,7 @@ def _leave(beam, trie, words, automaton, i, row, top):  # type: ignore[no-untype
 def _survive(beam, pool, n_nodes):  # type: ignore[no-untyped-def]
     """Make the next frame's places the survivors; words that ended get back-pointers."""
     here, there, counts, scales = beam.here, beam.there, beam.counts, beam.scales
-    _prune(beam)
+    prune(beam)
     n_before, n = counts[Count.ACTIVE], counts[Count.NEXT]
     end = counts[Count.FRAME] + 1
     for i in range(n):
@@ -427,7 +255,7 @@ def advance(log_probs, beam, pool, trie, words, automaton):  # type: ignore[no-u
         scales[Scale.LEAST] = 0.0
         for i in range(counts[Count.ACTIVE]):
             _stay(beam, trie, i, row, top)
-        _raise_least(beam)
+        raise_least(beam)
         # The best first: it says soonest what cannot survive.
         best = counts[Count.BEST]
         _leave(beam, trie, words, automaton, best, row, top)

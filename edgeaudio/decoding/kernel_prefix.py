@@ -19,7 +19,7 @@ from edgeaudio.compiled import cached_njit, source_digest
 from edgeaudio.decoding import pool as pool_module
 from edgeaudio.decoding import selection as selection_module
 from edgeaudio.decoding.pool import Mark, advance_root, ancestor, grow, release
-from edgeaudio.decoding.selection import nth_largest
+from edgeaudio.decoding.selection import keep_best, least_to_survive
 
 __all__ = ["NOTHING", "PREFIX", "Beam", "Count", "Scale", "advance", "keep"]
 
@@ -93,41 +93,20 @@ _SOURCES = source_digest(pool_module, selection_module)
 @_inner
 def _prune(beam):  # type: ignore[no-untyped-def]
     """Keep of the candidates those within the beam: its width and its score."""
-    there, counts, scales = beam.there, beam.counts, beam.scales
-    n, width = counts[Count.NEXT], counts[Count.WIDTH]
-    least, ties = scales[Scale.TOP] * scales[Scale.BEAM], n
-    if n > width:
-        for i in range(n):
-            beam.scratch[i] = there[i].blank + there[i].token
-        nth = nth_largest(beam.scratch, n, width)
-        if nth >= least:
-            least, ties = nth, width
-            for i in range(n):
-                if there[i].blank + there[i].token > least:
-                    ties -= 1
-    kept = 0
-    for i in range(n):
-        total = there[i].blank + there[i].token
-        if total < least or (total == least and ties == 0):
-            continue
-        if total == least:
-            ties -= 1
-        if kept != i:
-            there[kept] = there[i]
-        kept += 1
-    counts[Count.NEXT] = kept
-    scales[Scale.LEAST] = least
+    counts, scales = beam.counts, beam.scales
+    least = scales[Scale.TOP] * scales[Scale.BEAM]
+    counts[Count.NEXT], scales[Scale.LEAST] = keep_best(
+        beam.there, counts[Count.NEXT], counts[Count.WIDTH], least, beam.scratch
+    )
 
 
 @_inner
 def _raise_least(beam):  # type: ignore[no-untyped-def]
     """Where the beam is full already, nothing below its last can survive."""
-    there, counts, scales = beam.there, beam.counts, beam.scales
-    n, width = counts[Count.NEXT], counts[Count.WIDTH]
-    if n >= width:
-        for i in range(n):
-            beam.scratch[i] = there[i].blank + there[i].token
-        scales[Scale.LEAST] = max(scales[Scale.LEAST], nth_largest(beam.scratch, n, width))
+    counts, scales = beam.counts, beam.scales
+    scales[Scale.LEAST] = least_to_survive(
+        beam.there, counts[Count.NEXT], counts[Count.WIDTH], scales[Scale.LEAST], beam.scratch
+    )
 
 
 @_inner

@@ -11,17 +11,9 @@ import numpy as np
 from edgeaudio.decoding import pool as pools
 from edgeaudio.decoding.base import Hypothesis, LogProbs, Word
 from edgeaudio.decoding.hotwords import Hotwords, with_hotwords
-from edgeaudio.decoding.kernel_lexicon import (
-    NOTHING,
-    PLACE,
-    Beam,
-    Count,
-    Scale,
-    advance,
-    finish,
-    keep,
-)
+from edgeaudio.decoding.kernel_lexicon import advance, finish, keep
 from edgeaudio.decoding.language import Language
+from edgeaudio.decoding.lexicon_beam import NOTHING, PLACE, Beam, Count, Scale
 from edgeaudio.decoding.units import Units, frames_of, spelling, token_index
 from edgeaudio.decoding.vocabulary import lay_out
 from edgeaudio.errors import UsageError

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.decoding.hotwords import Hotwords, over_words
-from edgeaudio.decoding.kernel_lexicon import NOTHING, Words
+from edgeaudio.decoding.kernel_lexicon import Words
 from edgeaudio.decoding.language import SENTENCE_END, Language
+from edgeaudio.decoding.lexicon_beam import NOTHING
 from edgeaudio.decoding.trie import Trie, build_trie
 from edgeaudio.decoding.units import Units
 from edgeaudio.errors import ModelError
