@@ -86,7 +86,7 @@ def finish(job: CaptionsJob, speech: Speech, net: CaptionNet, reporter: Reporter
     """
     captions = Captions(units="phones", blank=BLANK, language=job.language)
     _export(job, speech, net, captions, reporter)
-    words = [u for u in speech.training if not u.row.text][:_DELAYS_FROM] or speech.training[:_DELAYS_FROM]
+    words = _sample([u for u in speech.training if not u.row.text] or speech.training, _DELAYS_FROM)
     captions = msgspec.structs.replace(captions, delay_ms=outputs_late_ms(job.output, words))
     update_manifest(job.output, captions=captions)
     samples = {corpus: _sample(kept, _MEASURED_ON) for corpus, kept in speech.development.items()}
