@@ -254,7 +254,7 @@ class Recognizer:
         else:
             return None
         found = self._decoder.hypothesis()
-        text = " ".join(word.text for word in found.words) + found.partial
+        text = " ".join([*(word.text for word in found.words), found.partial]).rstrip()
         ending = self._endpoint.decide(
             text, quiet_s=found.quiet_frames * self._frame_s, length_s=self._n_rows * self._frame_s
         )

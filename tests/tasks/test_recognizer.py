@@ -406,6 +406,14 @@ def test_a_grammar_says_what_a_caption_means_and_when_it_is_complete():
     assert (strange.text, strange.command, strange.slots) == ("turn off", None, {})
 
 
+def test_the_rules_read_unfinished_words_apart_from_those_before_them():
+    asked = set()
+    rules = Endpoint(complete_s=0.04, is_complete=asked.add)
+    # Half a word behind two whole ones, whose texts the decoder changes all the time.
+    listened(fickle([True] * 20, endpoint=rules), 200)
+    assert {tuple(map(len, text.split())) for text in asked} == {(2, 3, 1)}
+
+
 def test_a_spotter_is_refused():
     manifest = scripted_manifest(["go"])
     acoustic = StreamingAcoustic(Integrator(), scripted_captions_manifest(["go", "stop", "left"]))
