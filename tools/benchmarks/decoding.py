@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> Report:
         limits=limits,
         notes=[
             f"CPU time, median of {rounds} rounds by turns. Log-probabilities are made up: sentences drawn "
-            "from the n-gram and said as the lexicon says, each phone one or two frames with one to three of "
+            "from the n-gram and said as the lexicon says, each phone one frame with one to three of "
             "blank before it, wrong phones of its kind (vowels, consonants) more probable than others; the "
             "entropy says how sure they are. Both lexicon searches have beam width 200 and score 14, weigh "
             "the n-gram alike and take the maximum where hypotheses meet; flashlight-text reads the same "
@@ -334,8 +334,8 @@ def _say(language: Language, words: list[str], rng: np.random.Generator, noise: 
             heard = like[names.index(phone)]
             for _ in range(int(rng.integers(1, 4))):
                 rows.append(np.concatenate(([7.0], rng.normal(0.0, noise, len(names)))))
-            for _ in range(int(rng.integers(1, 3))):
-                rows.append(np.concatenate(([2.0], 7.0 + heard + rng.normal(0.0, noise, len(names)))))
+            # One frame: flashlight-text cannot hear a word's last token twice.
+            rows.append(np.concatenate(([2.0], 7.0 + heard + rng.normal(0.0, noise, len(names)))))
     return Spoken(words, _log_softmax(np.array(rows)))
 
 
