@@ -46,7 +46,8 @@ def align_words(
     Returns
     -------
     tuple of Word
-        One for each of `words`; none if there are fewer frames than the words need.
+        One for each of `words`; none if there are fewer frames than the words need. Their evidence is the
+        logarithm of the odds that they were really said.
     """
     if not words or not len(log_probs):
         return ()
@@ -61,5 +62,5 @@ def align_words(
         n_records=_RECORDS_PER_WORD * len(words),
     )
     search.process(log_probs)
-    found = search.best_whole().words
+    found = search.best_whole().with_odds()
     return found if len(found) == len(words) else ()

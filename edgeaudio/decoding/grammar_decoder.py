@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
-from edgeaudio.decoding.base import Hypothesis, LogProbs, Word
+from edgeaudio.decoding.base import Hypothesis, LogProbs
 from edgeaudio.decoding.grammar import Grammar, Pronounce
 from edgeaudio.decoding.graph_search import GraphSearch, Reading
 from edgeaudio.decoding.token_graph import TokenGraph, build_token_graph
@@ -25,11 +24,6 @@ Of 300 phrases of 3 to 6 words, cut from LibriSpeech and each an order of one gr
 error rate 0.44 told 94 % apart; the limits pass 92 %, and 4 % of other phrases."""
 MAX_WORD_MISMATCH = 4.0
 """The same for each single word, so that no unknown name hides in a long order."""
-_ODDS = (0.79, 4.0)
-"""Logarithm of the odds that a word of an order that was understood is right: per unit of disagreement per
-sound, and without any. Fitted to 2,621 words of such phrases, expected calibration error 0.004."""
-_LONG = 3
-"""Shorter words count as if they were of so many sounds: they are often swallowed, and say little."""
 
 
 class GrammarDecoder:
@@ -81,7 +75,7 @@ class GrammarDecoder:
     def hypothesis(self) -> Hypothesis:
         """Return the order that is being spoken as far as it can be read; nothing of it is stable."""
         found = self._search.best()
-        return Hypothesis(_with_odds(found), 0, "", self._search.quiet_frames, found.score)
+        return Hypothesis(found.with_odds(), 0, "", self._search.quiet_frames, found.score)
 
     def commit(self, n_words: int) -> None:
         """Do nothing: before the end, nothing is certain."""
@@ -91,7 +85,7 @@ class GrammarDecoder:
         found = self._search.best_whole()
         whole, worst = self.mismatch(found)
         agrees = whole <= self._max_mismatch and worst <= self._max_word_mismatch
-        words = _with_odds(found) if agrees else ()
+        words = found.with_odds() if agrees else ()
         return Hypothesis(words, len(words), "", self._search.quiet_frames, found.score)
 
     def mismatch(self, found: Reading) -> tuple[float, float]:
@@ -101,7 +95,7 @@ class GrammarDecoder:
         much else disagrees greatly.
         """
         whole = -found.score / max(1, sum(found.n_tokens))
-        return whole, max(_word_mismatches(found), default=0.0)
+        return whole, max(found.word_mismatches, default=0.0)
 
     def best(self) -> Reading:
         """Return the whole order that agrees best, however badly."""
@@ -110,18 +104,6 @@ class GrammarDecoder:
     def reset(self) -> None:
         """Forget everything read, in place."""
         self._search.reset()
-
-
-def _word_mismatches(found: Reading) -> list[float]:
-    return [-word.evidence / max(_LONG, n) for word, n in zip(found.words, found.n_tokens, strict=True)]
-
-
-def _with_odds(found: Reading) -> tuple[Word, ...]:
-    slope, perfect = _ODDS
-    return tuple(
-        replace(word, evidence=perfect - slope * mismatch)
-        for word, mismatch in zip(found.words, _word_mismatches(found), strict=True)
-    )
 
 
 def order_graph(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,9 +15,12 @@ __all__ = ["GraphSearch", "Reading"]
 
 _TOKEN_LIMIT = 10.0
 """The most that one token may cost in a frame: a network can be absurdly sure of a wrong sound."""
-
-
 _TIE = 1e-6
+_ODDS = (0.79, 4.0)
+"""Logarithm of the odds that a word is right: per unit of disagreement per sound, and without any. Fitted to
+2,621 words of orders that were understood, expected calibration error 0.004."""
+_LONG = 3
+"""Shorter words count as if they were of so many sounds: they are often swallowed, and say little."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,19 @@ class Reading:
     n_tokens: tuple[int, ...]
     """Of each word."""
     score: float
+
+    @property
+    def word_mismatches(self) -> list[float]:
+        """By how much each word disagrees with what was heard, per sound."""
+        return [-word.evidence / max(_LONG, n) for word, n in zip(self.words, self.n_tokens, strict=True)]
+
+    def with_odds(self) -> tuple[Word, ...]:
+        """Return the words; their evidence is the logarithm of the odds that they are right."""
+        slope, perfect = _ODDS
+        return tuple(
+            replace(word, evidence=perfect - slope * mismatch)
+            for word, mismatch in zip(self.words, self.word_mismatches, strict=True)
+        )
 
 
 class GraphSearch:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from msgspec.structs import replace
 
 from edgeaudio.backends.base import Runtime
 from edgeaudio.decoding.forced import align_words
@@ -112,7 +113,8 @@ class Aligner:
     def __init__(self, acoustic: AcousticModel, manifest: ModelManifest, lexicon: Lexicon) -> None:
         self._acoustic = acoustic
         self._frontend = Frontend(acoustic.spec)
-        self._captions = manifest.recognition
+        # What the aligning search says of a word are log-odds already.
+        self._captions = replace(manifest.recognition, confidence_scale=1.0, confidence_offset=0.0)
         self._lexicon = lexicon
         written = spelling(manifest.labels, self._captions.blank, self._captions.units)
         self._token = {text.strip(" "): token for token, text in enumerate(written) if text}

@@ -119,6 +119,15 @@ def test_align_finds_the_times_of_a_text(run: Run, corpus: Path) -> None:
     ]
 
 
+def test_what_was_not_said_is_aligned_with_little_confidence(run: Run, corpus: Path) -> None:
+    corpus.write_text("path\ttext\nb.wav\tone two\na.wav\tone one\n")
+    outcome = run("label", corpus, "--align")
+    right, wrong = (json.loads(line)["words"] for line in outcome.out.splitlines())
+    assert min(word["confidence"] for word in right) > 0.9
+    # It was "two" that was heard there.
+    assert wrong[1]["confidence"] < 0.1 < 0.9 < wrong[0]["confidence"]
+
+
 def test_a_broken_recording_does_not_stop_the_others(run: Run, corpus: Path) -> None:
     (corpus.parent / "a.wav").write_text("no sound")
     outcome = run("label", corpus)
