@@ -58,7 +58,7 @@ _TUNED_ON = 80
 _MEASURED_ON = 250
 _DELAYS_FROM = 300
 _CHOICES = {
-    "blank_scale": (1.0, 0.5, 0.3, 0.15, 0.08),
+    "blank_scale": (1.0, 0.5, 0.3, 0.15, 0.08, 0.04),
     "language_weight": (0.5, 0.65, 0.8, 1.0, 1.25),
     "word_bonus": (-1.0, -0.5, 0.0, 0.5, 1.0, 2.0),
 }
