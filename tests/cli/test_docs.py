@@ -31,7 +31,7 @@ def options(command: click.Command, context: click.Context) -> Iterator[str]:
     yield from (param.opts[0] for param in command.params if isinstance(param, click.Option))
 
 
-@pytest.mark.parametrize("name", ["wake", "caption", "label", "devices", "models", "doctor", "evaluate", "train"])
+@pytest.mark.parametrize("name", sorted(cli.list_commands(click.Context(cli))))
 def test_every_option_is_told_in_its_chapter(name: str) -> None:
     context = click.Context(cli)
     command = cli.get_command(context, name)
