@@ -10,7 +10,7 @@ from edgeaudio.decoding.base import LogProbs, Word
 
 __all__ = ["is_credible", "speech_margin"]
 
-_LEAST = 1.0
+_LEAST = 5.0
 _LEAST_PER_WORD = 4.0
 """Of :func:`speech_margin`. Measured on barks, sneezes and cries against single words of many speakers: per
 word, since a bark is soon written as three short words, which have the margin of a long one."""

@@ -33,7 +33,7 @@ def test_what_lies_between_words_does_not_count():
     assert speech_margin(heard[:0], BLANK, []) == 0.0
 
 
-@pytest.mark.parametrize(("n_words", "least"), [(1, 5.0), (2, 9.0), (5, 21.0)])
+@pytest.mark.parametrize(("n_words", "least"), [(1, 9.0), (2, 13.0), (5, 25.0)])
 def test_more_words_need_more_sound(n_words, least):
     words = [word(2 * i, 2 * i + 1) for i in range(n_words)]
     for excess, expected in ((0.01, True), (-0.01, False)):

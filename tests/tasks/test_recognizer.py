@@ -131,8 +131,8 @@ def integrating():
 def swings(n, seed=0):
     """Now one token, now another, and half the time blank."""
     rng = np.random.default_rng(seed)
-    table = np.repeat(rng.normal(0, 1.0, (n // 12 + 1, 40)), 12, axis=0)[:n]
-    table[:, 0] += np.repeat(rng.integers(0, 2, n // 150 + 1), 150)[:n]
+    table = np.repeat(rng.normal(0, 3.0, (n // 12 + 1, 40)), 12, axis=0)[:n]
+    table[:, 0] += np.repeat(rng.choice([0, 9], n // 150 + 1), 150)[:n]
     return table.astype(np.float32)
 
 
@@ -342,10 +342,10 @@ def test_nothing_comes_of_silence_and_nothing_is_allocated():
 
 
 def test_what_is_hardly_more_probable_than_silence_is_withheld():
-    """One word's sound must be e⁵ times as probable."""
+    """One word's sound must be e⁹ times as probable."""
     sounds = [True] * 8 + [False] * 30
-    assert heard(fickle(sounds, loudness=4.98), nothing(200), [200]) == []
-    events = heard(fickle(sounds, loudness=5.02), nothing(200), [200])
+    assert heard(fickle(sounds, loudness=8.98), nothing(200), [200]) == []
+    events = heard(fickle(sounds, loudness=9.02), nothing(200), [200])
     assert [event.caption_id for event in events if event.final] == [1]
     # The decoder of a grammar has weighed itself whether that was an order.
     grammar = Grammar.parse("public <order> = wa | wb | wc;")
