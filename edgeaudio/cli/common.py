@@ -206,12 +206,13 @@ def stdout_bytes() -> BinaryIO:
 
 
 def reader_has_gone() -> bool:
-    """Say whether standard output is a pipe that nobody reads any more.
+    """Say whether standard output is a pipe that nobody reads any more, or a terminal that was closed.
 
     Without this, ``edgeaudio wake | head -1`` would listen on until the next word.
     """
     try:
-        if not stat.S_ISFIFO(os.fstat(1).st_mode):
+        mode = os.fstat(1).st_mode
+        if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
             return False
         poll = select.poll()
         poll.register(1, 0)

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from edgeaudio import __version__
-from edgeaudio.cli.common import debugging, harmless
+from edgeaudio.cli.common import debugging, harmless, reader_has_gone
 from edgeaudio.errors import EdgeAudioError, OutputError
 
 __all__ = ["cli", "main"]
@@ -102,6 +102,9 @@ def main(args: Sequence[str] | None = None) -> int:
         _forget_stdout()
         return 0
     except OSError as error:
+        if reader_has_gone():  # a terminal that was closed
+            _forget_stdout()
+            return 0
         if error.errno not in _NO_ROOM:
             _report_bug(error)
             return 1

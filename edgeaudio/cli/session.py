@@ -14,6 +14,7 @@ from edgeaudio.cli.background import StopSignals, Ticker
 from edgeaudio.cli.common import SupportsWrite, log_to, reader_has_gone
 from edgeaudio.cli.summary import Tally
 from edgeaudio.engine import Engine
+from edgeaudio.errors import OutputError
 from edgeaudio.events import Event
 from edgeaudio.sinks import Reporting, Sink
 from edgeaudio.sinks.hook import CommandHook
@@ -95,7 +96,9 @@ class Session:
             for event in self._events:
                 for sink in self._sinks:
                     sink.emit(event)
-        except BrokenPipeError:
+        except (OSError, OutputError) as error:
+            if not isinstance(error, BrokenPipeError) and not reader_has_gone():
+                raise
             self._reader_gone = True
         finally:
             wall_s = time.monotonic() - started
@@ -126,14 +129,17 @@ class Session:
         try:
             if not self._reader_gone:
                 self._output.close()
-        except BrokenPipeError:
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError) and not reader_has_gone():
+                raise
             self._reader_gone = True
         finally:
             log_to(None)
 
     def _print_summary(self, wall_s: float) -> None:
         facts = [sink.fact() for sink in self._sinks if isinstance(sink, Reporting)]
-        click.echo(self._tally.summary(self._engine.stats(), wall_s, facts), err=True)
+        with contextlib.suppress(OSError):  # the terminal may have gone
+            click.echo(self._tally.summary(self._engine.stats(), wall_s, facts), err=True)
 
 
 def is_terminal(stream: object) -> bool:

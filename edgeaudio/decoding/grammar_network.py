@@ -220,8 +220,8 @@ class _Writer:
         if len(self._network.words) >= _MAX_STATES:
             place = place or self._rules.rules[self._within[-1]].place
             raise place.error(
-                f"written out, the grammar has more than {_MAX_STATES} words",
-                f"Rule <{self._within[-1]}> is used in too many places: use '*' or '+', or say it once.",
+                f"written out, the grammar has more than {_MAX_STATES} words, brackets and slots",
+                f"Rule <{self._within[-1]}> is too large, or used in too many places: say what repeats once.",
             )
         return self._network.add()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import stat
@@ -78,6 +79,7 @@ class TranscriptFile:
         self._waiting: deque[bytes] = deque()
         self._fd: int | None = _open(path)
         try:
+            _claim(path, self._fd)
             head, tail = _ends(path, self._fd)
             if tail and not _fits(form, head, tail):
                 raise OutputError(
@@ -166,6 +168,20 @@ def _open(path: Path) -> int:
         raise _cannot(path, error) from None
     os.set_blocking(fd, True)
     return fd
+
+
+def _claim(path: Path, fd: int) -> None:
+    """Keep other runs from writing between our cues, as long as the file is open."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            f"{path}: another program is writing captions there", hint="Name another file."
+        ) from None
+    except OSError:  # some network file systems have no locks
+        return
 
 
 def _cannot(path: Path, error: OSError | ValueError) -> OutputError:

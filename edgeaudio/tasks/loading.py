@@ -173,10 +173,13 @@ class Lexicon:
         return Pronouncer.load(file).pronounce if file.is_file() else None
 
     def pronounce(self, word: str) -> Sequence[Sequence[str]]:
-        """Return the pronunciations of `word`; none if there is no way to know."""
+        """Return the pronunciations of `word`; none if there is no way to know, as for foreign letters."""
         if self._name is None:
             return ()
         known = self.language.pronunciations(word)
         if known or self.guess is None:
             return known
-        return [self.guess(word)]
+        try:
+            return [self.guess(word)]
+        except UsageError:  # whoever asks knows where the word stands, and says so
+            return ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -133,3 +135,17 @@ def test_a_terminal_gets_text_that_grows(one_minute: Path) -> None:
     assert rows[0] == "one two three"
     assert rows[1].startswith("heard  "), "the status line was left behind"
     assert re.search(r"[█▏▎▍▌▋▊▉·]+ +-\d+ dBFS  listening 0 s", drawn)
+
+
+@pytest.mark.parametrize("form", ["live", "json"])
+def test_a_terminal_that_is_closed_ends_it_quietly(one_minute: Path, tmp_path: Path, form: str) -> None:
+    path = tmp_path / "talk.txt"
+    master, slave = pty.openpty()
+    with running("caption", one_minute, "--format", form, "--output", path, stdout=slave) as process:
+        os.close(slave)
+        assert os.read(master, 1)
+        os.close(master)
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait(WAIT_S) == 0
+    assert path.exists()

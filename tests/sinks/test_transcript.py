@@ -153,6 +153,16 @@ def test_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
             TranscriptFile(path, "text")
 
 
+def test_two_programs_do_not_write_into_one_file(tmp_path: Path) -> None:
+    first = TranscriptFile(tmp_path / "a.srt", "srt")
+    with pytest.raises(OutputError, match="another program is writing captions there"):
+        TranscriptFile(tmp_path / "a.srt", "srt")
+    first.emit(FINAL)
+    first.close()
+    write(tmp_path / "a.srt", "srt")
+    assert (tmp_path / "a.srt").read_text().count("-->") == 3
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_what_a_full_disk_does_not_take_is_kept(caplog: pytest.LogCaptureFixture) -> None:
     sink = TranscriptFile(Path("/dev/full"), "text")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from edgeaudio.tasks.spotter import Spotter
 from edgeaudio.training.export import update_manifest
 from tests.networks import random_frames, residual_graph, write_captions_bundle, write_random_bundle
 
+ROOT = Path(__file__).resolve().parents[2]
 GRAMMAR = "public <order> = (go {way=go} | no no {way=back});\n"
 
 
@@ -120,6 +122,13 @@ def test_words_of_a_grammar_need_a_pronunciation(folder, grammar):
         parts(folder, grammar=grammar)
     grammar.write_text(GRAMMAR + "pronounce go = G OW;\npronounce no = N OW;\n")
     assert isinstance(parts(folder, grammar=grammar).decoder, GrammarDecoder)
+
+
+def test_letters_that_nobody_can_say_are_told_where_they_stand(folder, grammar):
+    shutil.copy(ROOT / "models" / "english-small" / "g2p.bin", folder.parent / "tiny")
+    grammar.write_text("public <order> = go\n  | 東京;\n")
+    with pytest.raises(ConfigError, match=r"line 2, column 5: no pronunciation is known for '東京'"):
+        parts(folder, language="tiny", grammar=grammar)
 
 
 @pytest.mark.parametrize("options", [{"decoder": "greedy"}, {"decoder": "lexicon"}, {"hotwords": ["go"]}])
