@@ -32,6 +32,7 @@ from edgeaudio.types import Frames
 __all__ = [
     "FRONTEND",
     "KNOWN_SPEAKERS",
+    "SYNTHETIC",
     "CaptionsJob",
     "Speech",
     "band_middles_hz",
@@ -51,6 +52,8 @@ LEAST_SHARE = 0.05
 """Of the recordings, held out where no speaker is."""
 _HELD_OUT_SPLITS = ("test", "dev", "validation", "development", "held_out")
 KNOWN_SPEAKERS = ", known speakers"
+SYNTHETIC = "synthetic"
+"""Name of the set of voices that no engine speaks with in training."""
 _MACHINE_TRANSCRIBED = "recognised"
 """Label of recordings whose transcript another recogniser wrote: never learned from."""
 
@@ -148,7 +151,7 @@ def gather(job: CaptionsJob, reporter: Reporter) -> Speech:
                 if utterance.row.label == _MACHINE_TRANSCRIBED:
                     development.setdefault(f"{corpus}, machine transcripts", []).append(utterance)
                 elif _is_kept_back(utterance.row, many=many):
-                    development.setdefault("synthetic" if made else corpus, []).append(utterance)
+                    development.setdefault(SYNTHETIC if made else corpus, []).append(utterance)
                 else:
                     training.append(utterance)
                     weights.append(_weight(utterance, job, made=bool(made)))

@@ -30,6 +30,7 @@ from edgeaudio.training.build import Reporter
 from edgeaudio.training.captions import (
     BLANK,
     FRONTEND,
+    SYNTHETIC,
     TAIL_FRAMES,
     TOKENS,
     CaptionsJob,
@@ -113,9 +114,10 @@ def finish(job: CaptionsJob, speech: Speech, net: CaptionNet, reporter: Reporter
 
 
 def _main(samples: dict[str, list[Utterance]]) -> str:
-    """The corpus that settings are chosen on: that with the most speakers."""
-    speakers = {corpus: len({u.row.speaker for u in kept}) for corpus, kept in samples.items()}
-    return samples[max(speakers, key=lambda corpus: speakers[corpus])][0].corpus
+    """The corpus that settings are chosen on: that with the most speakers, of real ones if there are any."""
+    real = {corpus: kept for corpus, kept in samples.items() if corpus != SYNTHETIC} or samples
+    speakers = {corpus: len({u.row.speaker for u in kept}) for corpus, kept in real.items()}
+    return real[max(speakers, key=lambda corpus: speakers[corpus])][0].corpus
 
 
 def _export(
