@@ -25,7 +25,7 @@ _COMMANDS = {
     "caption": "Write down what is said, live.",
     "label": "Write down what is said in recordings, and when.",
     "devices": "List the microphones.",
-    "models": "List, show and verify models.",
+    "models": "List, show, verify and add models.",
     "doctor": "Say what is installed, what is missing, and how to mend it.",
     "evaluate": "Measure a model on recordings.",
     "train": "Train a model and export it.",

@@ -15,6 +15,7 @@ from edgeaudio.cli.common import (
     print_json,
     print_table,
     quiet_libraries,
+    seconds,
 )
 from edgeaudio.cli.progress import progress_bar
 
@@ -30,7 +31,7 @@ _WORDS = {"ok": "ok", "failed": "FAIL", "skipped": "skipped"}
 
 @click.group()
 def models() -> None:
-    """List, show and verify models."""
+    """List, show, verify and add models."""
 
 
 @models.command("list")
@@ -105,19 +106,26 @@ def verify_command(names: tuple[str, ...], as_json: bool) -> int:
     "--float", "keep_float", is_flag=True, help="Do not quantize a float network: four times slower."
 )
 @log_level_option
-def add_command(source: str, name: str | None, sha256: str | None, keep_float: bool) -> None:
+def add_command(
+    source: str, name: str | None, sha256: str | None, lookahead: float, keep_float: bool
+) -> None:
     """Add QuartzNet, another project's network for captions, from its ONNX file.
 
     It becomes a model of yours beside the bundled ones, made to run on a stream. Where to get it, under
     which terms, and what it reaches: docs/captions.md.
     """
-    from edgeaudio.models.add import add_model, read_source
+    from msgspec.structs import replace
 
+    from edgeaudio.models.add import add_model, read_source
+    from edgeaudio.models.quartznet import WINDOW
+
+    # Whole output frames of 20 ms.
+    window = replace(WINDOW, lookahead_ms=20.0 * round(lookahead / 0.02))
     with progress_bar("downloading") as bar:
         data = read_source(source, sha256=sha256, report=bar)
     click.echo(harmless(f"{source}: {len(data)} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}"))
     with quiet_libraries():
-        folder = add_model(data, source, name=name, keep_float=keep_float)
+        folder = add_model(data, source, name=name, window=window, keep_float=keep_float)
     click.echo(harmless(f"wrote {folder}"))
     click.echo(f"Its licence is a matter between its publisher and you: edgeaudio models show {folder.name}")
     click.echo(f"Use it so: edgeaudio caption --model {folder.name}")
