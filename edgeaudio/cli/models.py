@@ -103,6 +103,14 @@ def verify_command(names: tuple[str, ...], as_json: bool) -> int:
 @click.option("--name", help="What to call it. Default: the network's own name.")
 @click.option("--sha256", help="Refuse a file with another checksum.")
 @click.option(
+    "--lookahead",
+    metavar="SECONDS",
+    type=seconds(0.1, 5.0),
+    default=1.28,
+    show_default=True,
+    help="What is heard behind a chunk of 0.64 s before it is decided about.",
+)
+@click.option(
     "--float", "keep_float", is_flag=True, help="Do not quantize a float network: four times slower."
 )
 @log_level_option

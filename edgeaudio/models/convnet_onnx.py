@@ -4,8 +4,8 @@ Each run sees a chunk of frames and the look-ahead behind it. What each convolut
 gets from its state, so only the look-ahead is computed again in the next run::
 
     state_X [1, radius, C] ──┐
-                             Concat ──┬── conv, right padding only ── X
-    chunk and look-ahead ────┘        └── Slice: the frames before the next chunk ── next_state_X
+    chunk and look-ahead ────┼── Concat ──┬── conv without padding ── X
+    their mirror image ──────┘            └── Slice: the frames before the next chunk ── next_state_X
 
 A state thus holds what was computed for these frames when all of the look-ahead behind them was known.
 Written without states, the network sees some seconds of past frames again in each run.
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from edgeaudio.models.convnet import Add, Conv, ConvNet, IntegerWeight, Scale
 
-__all__ = ["Geometry", "StreamGraph", "write_stream"]
+__all__ = ["Geometry", "StreamGraph", "mirror_places", "write_stream"]
 
 # The oldest versions with everything used here; readable by onnxruntime 1.20 and later.
 _OPSET, _IR_VERSION = 17, 8
@@ -52,22 +52,34 @@ class StreamGraph:
     states: dict[str, int]
 
 
-def write_stream(net: ConvNet, geometry: Geometry, *, signed: bool = True) -> StreamGraph:
+def mirror_places(n_frames: int, n: int) -> NDArray[np.int64]:
+    """Return which of `n_frames` frames stand for the `n` that follow them: the last but one, and so on."""
+    return np.maximum(n_frames - 2 - np.arange(n), 0)
+
+
+def write_stream(
+    net: ConvNet, geometry: Geometry, *, signed: bool = True, mirrored: bool = True
+) -> StreamGraph:
     """Write `net` with input ``frames [1, window, bands]`` and output ``logits [1, chunk / stride, labels]``.
+
+    Behind the window's end there is speech that nobody knows yet. Zeros there, as behind a recording, tell
+    the network that it fell silent; so each convolution hears its newest frames in a mirror, if `mirrored`.
+    (With 0.48 s of look-ahead QuartzNet then makes a quarter fewer errors.)
 
     Integer weights are written int8 if `signed`, which is twice as fast where the processor multiplies
     uint8 by int8 exactly (VNNI, and all of ARM's); other x86 processors saturate then, and want uint8.
     """
-    return _Writer(net, geometry, signed).write()
+    return _Writer(net, geometry, signed, mirrored).write()
 
 
 class _Writer:
     """Walks the network once and collects nodes, weights, inputs and outputs."""
 
-    def __init__(self, net: ConvNet, geometry: Geometry, signed: bool) -> None:
+    def __init__(self, net: ConvNet, geometry: Geometry, signed: bool, mirrored: bool) -> None:
         self.net = net
         self.geometry = geometry
         self.signed = signed
+        self.mirrored = mirrored
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
         self.inputs: list[Any] = []
@@ -138,42 +150,56 @@ class _Writer:
             self.convolve_integer(node, integer, source, geometry)
 
     def surround(self, node: Conv, form: str) -> tuple[str, list[int]]:
-        """Put the state before the source; return the whole and the padding that is still needed."""
+        """Put the state before the source and a mirror behind it; return the whole, and what is padded."""
         source, radius = self.form(node.source, form), node.radius
         frames, begin, end = self.spans[node.source]
         self.channels[node.output] = len(node.weight)
         self.spans[node.output] = (-(-frames // node.stride), begin // node.stride, end // node.stride)
         if not radius:
             return source, [0, 0]
-        missing = radius
+        is_last = node.output == self.last
+        parts, before = [source], 0
         if not self.geometry.left:
-            source = self.extend(node, source, form)
-            missing, frames, begin, end = 0, frames + radius, begin + radius, end + radius
-        if node.output != self.last:
-            return source, [missing, radius]
+            parts, before = [self.state(node, form), source], radius
+        behind = end + radius - frames if is_last else radius
+        if self.mirrored and behind > 0:
+            parts.append(self.mirror(node, source, behind, form))
+            frames += behind
+        whole = parts[0]
+        if len(parts) > 1:
+            whole = f"extended_{node.output}"
+            self.node("Concat", parts, whole, axis=_time_axis(form))
+        if before:
+            self.cut(whole, f"next_state_{node.output}", end, end + radius, form)
+        frames, begin, end = frames + before, begin + before, end + before
+        if not is_last:
+            return whole, [radius - before, 0 if self.mirrored else radius]
         # Only the chunk is wanted: what lies beyond its reach is cut off, what its reach lacks is padding.
         n_out = (end - begin) // node.stride
         self.spans[node.output] = (n_out, 0, n_out)
-        first, behind = begin - radius, end + radius
-        if first > 0 or behind < frames:
-            source = self.cut(source, f"near_{node.output}", max(first, 0), min(behind, frames), form)
-        return source, [max(0, -first), max(0, behind - frames)]
+        low, high = begin - radius, end + radius
+        if low > 0 or high < frames:
+            whole = self.cut(whole, f"near_{node.output}", max(low, 0), min(high, frames), form)
+        return whole, [max(0, -low), max(0, high - frames)]
 
-    def extend(self, node: Conv, source: str, form: str) -> str:
+    def state(self, node: Conv, form: str) -> str:
         channels, radius = self.channels[node.source], node.radius
         shape = (1, channels, radius) if form == "float" else (1, radius, channels)
         dtype = np.float32 if form == "float" else np.uint8
-        state, whole = f"state_{node.output}", f"extended_{node.output}"
+        state = f"state_{node.output}"
         self.states[state] = 0 if form == "float" else self.quantization(node.source).zero_point
         self.inputs.append(_tensor(state, shape, dtype))
         self.outputs.append(_tensor(f"next_{state}", shape, dtype))
-        self.node("Concat", [state, source], whole, axis=2 if form == "float" else 1)
-        _, _, end = self.spans[node.source]
-        self.cut(whole, f"next_{state}", end, end + radius, form)
-        return whole
+        return state
+
+    def mirror(self, node: Conv, source: str, n: int, form: str) -> str:
+        frames = self.spans[node.source][0]
+        places = self.const(f"mirror_{frames}_{n}", mirror_places(frames, n))
+        self.node("Gather", [source, places], f"mirror_{node.output}", axis=_time_axis(form))
+        return f"mirror_{node.output}"
 
     def cut(self, source: str, output: str, begin: int, end: int, form: str) -> str:
-        bounds = (begin, end, 2 if form == "float" else 1)
+        bounds = (begin, end, _time_axis(form))
         names = [self.const(f"int_{n}", np.array([n], np.int64)) for n in bounds]
         self.node("Slice", [source, *names], output)
         return output
@@ -249,6 +275,10 @@ class _Writer:
         if name not in self.initializers:
             self.initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
         return name
+
+
+def _time_axis(form: str) -> int:
+    return 2 if form == "float" else 1
 
 
 def _tensor(name: str, shape: tuple[int, ...], dtype: Any = np.float32) -> Any:

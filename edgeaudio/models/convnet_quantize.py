@@ -61,7 +61,7 @@ def _integer_weight(node: Conv, source: Scale) -> IntegerWeight:
 def _spans(net: ConvNet, heard: Sequence[Frames]) -> dict[str, Scale]:
     """Measure each tensor but the first and the last."""
     names = [node.output for node in net.nodes if node.output != net.logits]
-    graph = write_stream(net, Geometry(0, _PIECE, 0))
+    graph = write_stream(net, Geometry(0, _PIECE, 0), mirrored=False)
     session = _observed(graph.data, names)
     states = {
         value.name: np.zeros(value.shape, np.float32)

@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own idiom
 from torch import Tensor, nn
 
 from edgeaudio.models.convnet import Conv, ConvNet
-from edgeaudio.models.convnet_onnx import Geometry
+from edgeaudio.models.convnet_onnx import Geometry, mirror_places
 
 __all__ = ["StreamNet"]
 
@@ -70,17 +70,19 @@ class StreamNet(nn.Module):
             if isinstance(node, Conv):
                 x, chunks[node.output] = tensors[node.source], chunks[node.source] // node.stride
                 if states is not None and node.radius:
+                    places = torch.from_numpy(mirror_places(x.shape[2], node.radius)).to(x.device)
                     # Zeros stand before the first window, as they do before a whole recording.
                     past = states.get(node.output)
-                    x = F.pad(x, (node.radius, 0)) if past is None else torch.cat((past, x), dim=2)
+                    past = x.new_zeros(*x.shape[:2], node.radius) if past is None else past
+                    x = torch.cat((past, x, x[:, :, places]), dim=2)
                     end = chunks[node.source]
                     later[node.output] = x[:, :, end : end + node.radius].detach()
-                x = F.pad(x, (0 if states is not None else node.radius, node.radius))
                 x = F.conv1d(
                     x,
                     self.weights[f"{node.output}_weight"],
                     self.weights[f"{node.output}_bias"],
                     stride=node.stride,
+                    padding=node.radius if states is None else 0,
                     dilation=node.dilation,
                     groups=node.groups,
                 )

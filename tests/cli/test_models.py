@@ -181,6 +181,13 @@ def quartznet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def test_a_shorter_lookahead(run: Run, quartznet: Path) -> None:
+    assert run("models", "add", quartznet, "--name", "quick", "--lookahead", "0.5").code == 0
+    shown = json.loads(run("models", "show", "quick", "--json").out)
+    assert shown["captions"]["window"] == {"left_ms": 0.0, "chunk_ms": 640.0, "lookahead_ms": 500.0}
+    assert run("models", "add", quartznet, "--name", "late", "--lookahead", "9").code == 2
+
+
 def test_adds_a_network_and_removes_it(run: Run, quartznet: Path) -> None:
     digest = hashlib.sha256(quartznet.read_bytes()).hexdigest()
     outcome = run("models", "add", quartznet, "--name", "mine", "--sha256", digest)

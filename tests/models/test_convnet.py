@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeaudio.errors import ModelError
-from edgeaudio.models.convnet_onnx import Geometry, write_stream
+from edgeaudio.models.convnet_onnx import Geometry, mirror_places, write_stream
 from edgeaudio.models.convnet_reader import read_convnet
 from tests.quartznet import RADIUS, Export, infer
 
@@ -36,11 +37,11 @@ def log_softmax(logits):
 class Stream:
     """A network, a file or what was read from one, written for a stream and run window after window."""
 
-    def __init__(self, data, geometry, **options):
+    def __init__(self, data, geometry, *, mirrored=False, **options):
         import onnxruntime as ort
 
         net = read_convnet(data, "net") if isinstance(data, bytes) else data
-        graph = write_stream(net, geometry, **options)
+        graph = write_stream(net, geometry, mirrored=mirrored, **options)
         self.geometry = geometry
         self.session = ort.InferenceSession(graph.data, providers=["CPUExecutionProvider"])
         self.states = {
@@ -98,6 +99,28 @@ def test_windows_with_enough_on_both_sides_equal_the_whole():
     # Zeros before the recording are not what convolutions pad with further up, but for that it is exact.
     begin = reach // 2
     np.testing.assert_allclose(windows[begin:], whole[begin : len(windows)], atol=1e-4, rtol=0)
+
+
+def test_behind_the_window_the_last_frames_are_seen_in_a_mirror():
+    assert mirror_places(5, 3).tolist() == [3, 2, 1]
+    assert mirror_places(3, 4).tolist() == [1, 0, 0, 0]
+    data = Export().data
+    x = features(32)
+    reach = RADIUS + RADIUS % 2
+    # One convolution on its own: a mirror behind it is a mirror behind its input.
+    net = read_convnet(data, "net")
+    first = replace(net, nodes=net.nodes[:1], logits=net.nodes[0].output)
+    alone = Stream(first, Geometry(0, 32, 0), mirrored=True).hear(x)
+    beyond = np.concatenate((x, x[mirror_places(32, reach)]))
+    known = Stream(first, Geometry(0, 32, reach)).hear(beyond)
+    np.testing.assert_allclose(alone, known, atol=1e-5)
+
+
+def test_mirrored_or_not_makes_no_difference_where_all_is_known():
+    data, x = Export(quantized=True).data, features(400)
+    reach = RADIUS + RADIUS % 2
+    plain, mirrored = (Stream(data, Geometry(0, 16, reach), mirrored=m).hear(x) for m in (False, True))
+    np.testing.assert_array_equal(plain, mirrored)
 
 
 def test_a_shorter_lookahead_sees_no_further():
