@@ -12,16 +12,13 @@ import edgeaudio
 from edgeaudio.decoding.text import normalise
 from edgeaudio.evaluation.alignment import align
 from tests.cli.conftest import Run
-from tests.cli.scripted import ROOT
 
 ASSETS = Path(edgeaudio.__file__).parent / "assets"
 MODEL = "captions-en-small"
 MOST_ERRORS_BUNDLED = 0.35
 """Of a voice from the training, close to the microphone."""
-MOST_ERRORS_UNSEEN = 0.65
+MOST_ERRORS_UNSEEN = 0.47
 """Of recordings and speakers that were kept apart; their transcripts are themselves a machine's."""
-
-pytestmark = pytest.mark.skipif(not (ROOT / "models" / MODEL).is_dir(), reason=f"{MODEL} is not shipped yet")
 
 
 def test_the_bundled_speech_is_written_down_sentence_by_sentence(run: Run) -> None:

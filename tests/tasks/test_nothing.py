@@ -10,11 +10,8 @@ from edgeaudio.evaluation.manifest import read_clip, read_manifest
 from edgeaudio.events import Caption
 from edgeaudio.tasks.recognizer import Recognizer
 from edgeaudio.testing import ArraySource
-from tests.conftest import ROOT
 
 MODEL = "captions-en-small"
-
-pytestmark = pytest.mark.skipif(not (ROOT / "models" / MODEL).is_dir(), reason=f"{MODEL} is not shipped yet")
 
 
 @pytest.fixture(scope="module")

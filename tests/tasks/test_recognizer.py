@@ -272,12 +272,12 @@ def test_an_event_ends_where_the_step_did_that_it_needed():
 
 def test_a_word_is_committed_when_it_is_old_even_if_it_could_change():
     decoder = Fickle()
-    events = listened(fickle([True] * 40, decoder=decoder), 160)
+    events = listened(fickle([True] * 44, decoder=decoder), 176)
     assert decoder.commits == [1, 2, 3]
     for n in (1, 2, 3):
         event = next(event for event in events if len(event.words) == n)
         age = event.end_sample - event.words[n - 1].end_sample
-        assert 0.6 * 16000 <= age < 0.6 * 16000 + STEP
+        assert 0.75 * 16000 <= age < 0.75 * 16000 + STEP
 
 
 def test_what_the_decoder_is_sure_of_is_committed_at_once():
