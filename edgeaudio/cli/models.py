@@ -120,7 +120,7 @@ def add_command(
     """Add QuartzNet, another project's network for captions, from its ONNX file.
 
     It becomes a model of yours beside the bundled ones, made to run on a stream. Where to get it, under
-    which terms, and what it reaches: docs/captions.md.
+    which terms, and what it reaches: docs/quartznet.md.
     """
     from msgspec.structs import replace
 
