@@ -43,7 +43,7 @@ from edgeaudio.types import Frames
 
 __all__ = ["ChildJob", "train_child"]
 
-_LEARNING_RATE = 1e-3
+_LEARNING_RATE = 1e-4
 """Of each tensor's root mean square: with batch norm folded into them, weights are of all sizes, and a
 network of 170 layers without it forgives no large step."""
 _WARM_UP = 0.05

@@ -111,7 +111,8 @@ def test_trains_a_child_and_writes_its_bundle(corpus, parent):
     assert "3 recordings to learn from, 2 to measure on" in told[0]
 
 
-def test_training_brings_it_nearer_to_its_parent(corpus, parent):
+def test_training_brings_it_nearer_to_its_parent(corpus, parent, monkeypatch):
+    monkeypatch.setattr(child, "_LEARNING_RATE", 1e-3)  # a dozen steps must do
     net = read_convnet(Export(quantized=True).data, "net")
     geometry = Geometry(0, 64, 20)
     one = job(corpus, epochs=12)
