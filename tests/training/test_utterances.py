@@ -11,6 +11,7 @@ from edgeaudio.errors import InputError, OutputError
 from edgeaudio.evaluation.manifest import Row
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.models.catalogue import find_language
+from edgeaudio.training import utterances
 from edgeaudio.training.utterances import (
     PHONES,
     FrameStore,
@@ -148,7 +149,7 @@ def test_frames_are_those_of_the_frontend(tmp_path: Path) -> None:
 def test_frames_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [recording(tmp_path / "a.wav", 0.3)]
     first = FrameStore(rows, SPEC, tmp_path / "cache")
-    monkeypatch.setattr("edgeaudio.training.utterances.read_clip", None)
+    monkeypatch.setattr(utterances, "read_clip", None)
     again = FrameStore(rows, SPEC, tmp_path / "cache")
     assert np.array_equal(first[0], again[0])
     with pytest.raises(TypeError):  # other features are other frames
