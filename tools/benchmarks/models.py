@@ -82,7 +82,8 @@ def _cost_ms(bundles: list[Bundle], repetitions: int) -> dict[tuple[str, str], f
 
 
 def _cpu_s(bundle: Bundle, backend: str, recording: Recording) -> float:
-    command = [*EDGEAUDIO, "wake", str(recording.wav), "--fast", "--json"]
+    daemon = "caption" if bundle.manifest.kind == "captions" else "wake"
+    command = [*EDGEAUDIO, daemon, str(recording.wav), "--fast", "--json"]
     return run_measured([*command, "--model", str(bundle.path), "--backend", backend]).cpu_s
 
 
@@ -135,7 +136,7 @@ def _accuracy_table(bundles: list[Bundle], path: Path, limit: int | None) -> Tab
     rows = select_rows(read_manifest(path, require=["label"]), limit=limit)
     cells = []
     for bundle in bundles:
-        if bundle.manifest.decision.clip is None:
+        if bundle.manifest.decision is None or bundle.manifest.decision.clip is None:
             continue
         for backend in BACKENDS:
             result = evaluate_commands(rows, Scorer(Spotter.load(bundle.path, backend=backend)))
