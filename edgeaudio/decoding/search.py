@@ -99,7 +99,6 @@ class LexiconDecoder:
             language = with_hotwords(language, hotwords, self._written, units, pronounce)
         self._language = language
         self._n_tokens = len(tokens)
-        self.blank_scale = search.blank_scale
         self._max_width = search.beam_width
         self._automaton = language.automaton
         self._trie, self._words = lay_out(
