@@ -29,7 +29,7 @@ from edgeaudio.decoding import selection as selection_module
 from edgeaudio.decoding.automaton import step
 from edgeaudio.decoding.lexicon_beam import NOTHING, Count, Scale, arrive, prune, raise_least
 from edgeaudio.decoding.ngrams import SENTENCE_END
-from edgeaudio.decoding.pool import Mark, advance_root, ancestor, grow, release, witness
+from edgeaudio.decoding.pool import Mark, advance_root, grow, keep_below, release, witness
 
 __all__ = ["Words", "advance", "finish", "keep"]
 
@@ -198,19 +198,10 @@ def _survive(beam, pool, n_nodes):  # type: ignore[no-untyped-def]
 @_inner
 def _keep(beam, pool, node):  # type: ignore[no-untyped-def]
     """Give up the survivors whose past does not include `node`."""
-    here, counts = beam.here, beam.counts
-    kept = 0
-    for i in range(counts[Count.ACTIVE]):
-        if not ancestor(pool, here[i].back, node):
-            release(pool, here[i].back)
-            continue
-        if i == counts[Count.BEST]:
-            counts[Count.BEST] = kept
-        if kept != i:
-            here[kept] = here[i]
-        kept += 1
-    counts[Count.ACTIVE] = kept
-    advance_root(pool)
+    counts = beam.counts
+    counts[Count.ACTIVE], counts[Count.BEST] = keep_below(
+        pool, beam.here, counts[Count.ACTIVE], counts[Count.BEST], node
+    )
 
 
 @_inner

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edgeaudio.compiled import cached_njit, source_digest
 from edgeaudio.decoding import pool as pool_module
 from edgeaudio.decoding import selection as selection_module
-from edgeaudio.decoding.pool import Mark, advance_root, ancestor, grow, release
+from edgeaudio.decoding.pool import Mark, advance_root, grow, keep_below, release
 from edgeaudio.decoding.selection import keep_best, least_to_survive
 
 __all__ = ["NOTHING", "PREFIX", "Beam", "Count", "Scale", "advance", "keep"]
@@ -248,19 +248,10 @@ def _survive(beam, pool, row):  # type: ignore[no-untyped-def]
 @_inner
 def _keep(beam, pool, node):  # type: ignore[no-untyped-def]
     """Give up the survivors whose past does not include `node`."""
-    here, counts = beam.here, beam.counts
-    kept = 0
-    for i in range(counts[Count.ACTIVE]):
-        if not ancestor(pool, here[i].back, node):
-            release(pool, here[i].back)
-            continue
-        if i == counts[Count.BEST]:
-            counts[Count.BEST] = kept
-        if kept != i:
-            here[kept] = here[i]
-        kept += 1
-    counts[Count.ACTIVE] = kept
-    advance_root(pool)
+    counts = beam.counts
+    counts[Count.ACTIVE], counts[Count.BEST] = keep_below(
+        pool, beam.here, counts[Count.ACTIVE], counts[Count.BEST], node
+    )
 
 
 @cached_njit(**_OPTIONS)

@@ -23,6 +23,7 @@ __all__ = [
     "ancestor",
     "clear",
     "grow",
+    "keep_below",
     "new_pool",
     "path",
     "release",
@@ -189,3 +190,23 @@ def ancestor(pool, node, wanted):  # type: ignore[no-untyped-def]
             return False
         node = pool.nodes[node].parent
     return True
+
+
+@_inner
+def keep_below(pool, here, n, best, node):  # type: ignore[no-untyped-def]
+    """Give up those of the `n` places whose past does not include `node`.
+
+    Returns how many are left and where the best of them, formerly at `best`, is now.
+    """
+    kept = 0
+    for i in range(n):
+        if not ancestor(pool, here[i].back, node):
+            release(pool, here[i].back)
+            continue
+        if i == best:
+            best = kept
+        if kept != i:
+            here[kept] = here[i]
+        kept += 1
+    advance_root(pool)
+    return kept, best
