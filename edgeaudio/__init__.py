@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgeaudio.engine import Engine
     from edgeaudio.errors import (
         BackendError,
+        BudgetError,
         ConfigError,
         DeviceError,
         EdgeAudioError,
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ArraySource",
     "BackendError",
+    "BudgetError",
     "Caption",
     "CaptionWord",
     "CaptureStats",

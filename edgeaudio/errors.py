@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "BackendError",
+    "BudgetError",
     "ConfigError",
     "DeviceError",
     "EdgeAudioError",
@@ -84,3 +85,9 @@ class OutputError(EdgeAudioError):
     """Something could not be written: clips, plots, a model bundle."""
 
     exit_code = 8
+
+
+class BudgetError(EdgeAudioError):
+    """What was measured breaks a budget, or is worse than it was before."""
+
+    exit_code = 9
