@@ -50,7 +50,15 @@ _OPTIONS = (
     log_level_option,
 )
 
-_CAPTIONS_ONLY = ("lexicon", "language", "sentences", "synthetic_hours", "width", "batch_seconds")
+_CAPTIONS_ONLY = (
+    "lexicon",
+    "language",
+    "sentences",
+    "synthetic_hours",
+    "width",
+    "batch_seconds",
+    "start_from",
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -162,6 +170,12 @@ def wake(*, phrase: str, false_alarms_per_hour: float, as_json: bool, **options:
     help="Speech in a batch; more on a GPU.",
 )
 @click.option(
+    "--start-from",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="CHECKPOINT",
+    help="Begin with the weights of an earlier training, to go on with other recordings.",
+)
+@click.option(
     "--from",
     "parent",
     metavar="PARENT",
@@ -211,9 +225,11 @@ def captions(
 
 
 def _train_child(parent: str, lookahead_s: float | None, *, as_json: bool, options: dict[str, Any]) -> None:
-    for name in ("lexicon", "sentences", "synthetic"):
+    for name in ("lexicon", "sentences", "synthetic", "start_from"):
         if options[name] is not None:
-            raise UsageError(f"--{name} is of no use to a child", hint="It learns from --data alone.")
+            raise UsageError(
+                f"--{name.replace('_', '-')} is of no use to a child", hint="It learns from --data alone."
+            )
     general = {name: options[name] for name in options if name not in _CAPTIONS_ONLY}
     job: ChildJob = _job({**general, "parent": parent, "lookahead_s": lookahead_s}, "child.ChildJob")
     from edgeaudio.training.child import train_child

@@ -23,7 +23,7 @@ from edgeaudio.training.corpus import kept_by_hash, sounds_only
 from edgeaudio.training.ctc import CaptionNet, CtcBatch, ctc_loss, greedy_tokens
 from edgeaudio.training.ctc_batches import CtcBatches, Pool
 from edgeaudio.training.distortion import Distorter
-from edgeaudio.training.loop import LoopSettings, train
+from edgeaudio.training.loop import LoopSettings, load_weights, train
 from edgeaudio.training.narration import FORMANT_ENGINE, narrate
 from edgeaudio.training.nets import NetSpec
 from edgeaudio.training.utterances import PHONES, FrameStore, Pronunciations, Utterance, transcribed
@@ -62,6 +62,10 @@ WEIGHT_REAL = 2.5
 WEIGHT_WORD = 0.35
 """Of recordings of a single word: ten thousand of them are thirty different words."""
 
+LEARNING_RATE = 2e-3
+LEARNING_RATE_AGAIN = 1.2e-3
+"""From weights that are good already: enough to leave what they have settled in, and not to begin anew."""
+
 TAIL_FRAMES = 40
 _DEVELOPMENT = 120
 """So many development recordings of a corpus are looked at after each epoch."""
@@ -90,6 +94,9 @@ class CaptionsJob(Job):
         Channels of the network; its parameters grow with the square.
     batch_seconds : float
         Audio in a batch, padding included.
+    start_from : Path or None
+        Checkpoint of an earlier training of the same width, whose weights this one begins with: to go
+        on with other recordings. All else, the learning rate among it, begins anew.
     """
 
     lexicon: Path = Path("cmudict.dict")
@@ -99,6 +106,7 @@ class CaptionsJob(Job):
     synthetic_hours: float = 15.0
     width: int = 256
     batch_seconds: float = 120.0
+    start_from: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -273,10 +281,10 @@ def band_middles_hz(spec: FrontendSpec) -> NDArray[np.float64]:
 class _Feed:
     """Batches whose distortion grows with the training: clean until the alignment stands."""
 
-    CLEAN_UNTIL, FULL_AT, FULL = 0.05, 0.35, 0.45
+    CLEAN_UNTIL, FULL_AT, FULL = 0.05, 0.35, 0.6
 
-    def __init__(self, source: CtcBatches) -> None:
-        self._source = source
+    def __init__(self, source: CtcBatches, *, aligned: bool) -> None:
+        self._source, self._aligned = source, aligned
         self._batches: Iterator[CtcBatch] | None = None
         self._done = 0.0
 
@@ -290,7 +298,7 @@ class _Feed:
 
     def progress(self, done: float) -> None:
         self._done = done
-        grown = (done - self.CLEAN_UNTIL) / (self.FULL_AT - self.CLEAN_UNTIL)
+        grown = 1.0 if self._aligned else (done - self.CLEAN_UNTIL) / (self.FULL_AT - self.CLEAN_UNTIL)
         self._source.strength = self.FULL * min(1.0, max(0.0, grown))
 
 
@@ -325,8 +333,10 @@ def _is_audible(frames: Frames) -> bool:
 def fit(job: CaptionsJob, speech: Speech, reporter: Reporter) -> CaptionNet:
     """Train the network, reporting phone errors on the development recordings after every epoch."""
     torch.manual_seed(job.seed)
-    feed = _Feed(batches(job, speech, reporter))
+    feed = _Feed(batches(job, speech, reporter), aligned=job.start_from is not None)
     net = CaptionNet(network(job.width))
+    if job.start_from is not None:
+        load_weights(job.start_from, net)
     looked_at = {
         corpus: _thinned(kept, np.random.default_rng(1)) for corpus, kept in speech.development.items()
     }
@@ -349,7 +359,7 @@ def fit(job: CaptionsJob, speech: Speech, reporter: Reporter) -> CaptionNet:
         minutes=job.minutes,
         epochs=job.epochs,
         batches_per_epoch=300,
-        learning_rate=2e-3,
+        learning_rate=LEARNING_RATE if job.start_from is None else LEARNING_RATE_AGAIN,
         weight_decay=0.02,
         threads=job.threads,
         device=job.device,

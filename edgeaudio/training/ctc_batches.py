@@ -22,7 +22,7 @@ __all__ = ["CtcBatches", "Pool"]
 _JOINED = 0.2
 """Share of short utterances followed by another one after a pause."""
 _JOINED_FRAMES = 500
-_NOISE_ONLY = 0.02
+_NOISE_ONLY = 0.05
 """Share of items in which nobody speaks."""
 _NOISE_FRAMES = (100, 600)
 _SORTED_BATCHES = 6

@@ -71,11 +71,11 @@ def mask(frames: Frames, rng: np.random.Generator, strength: float, fill: float)
     """Hide two stretches of bands and some of time, in place (SpecAugment, Park et al. 2019)."""
     n, b = frames.shape
     for _ in range(2):
-        width = int(rng.integers(0, 1 + int(strength * b / 5)))
+        width = int(rng.integers(0, 1 + int(strength * b / 4)))
         first = int(rng.integers(0, b - width + 1))
         frames[:, first : first + width] = fill
-    for _ in range(1 + n // 150):
-        width = min(int(rng.integers(0, 1 + int(strength * 18))), n // 10)
+    for _ in range(1 + n // 120):
+        width = min(int(rng.integers(0, 1 + int(strength * 30))), n // 10)
         first = int(rng.integers(0, n - width + 1))
         frames[first : first + width] = fill
 

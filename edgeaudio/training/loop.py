@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -17,7 +18,16 @@ from edgeaudio.errors import ModelError, OutputError
 from edgeaudio.training.nets import SpotterNet
 from edgeaudio.training.precision import mixed
 
-__all__ = ["Batch", "LoopSettings", "TrainState", "recalibrate", "spotter_loss", "stream_loss", "train"]
+__all__ = [
+    "Batch",
+    "LoopSettings",
+    "TrainState",
+    "load_weights",
+    "recalibrate",
+    "spotter_loss",
+    "stream_loss",
+    "train",
+]
 
 
 @dataclass(frozen=True)
@@ -269,16 +279,35 @@ def _save(path: Path, net: SpotterNet, optimizer: torch.optim.Optimizer, state: 
         raise OutputError(f"{path}: cannot write the checkpoint: {error}") from error
 
 
+def load_weights(path: Path, net: nn.Module) -> None:
+    """Begin with the weights of another training: their average where it has come that far.
+
+    Raises
+    ------
+    ModelError
+        The checkpoint is missing or fits another network.
+    """
+    hint = "It must come from a training of the same network."
+    with _reading(path, hint):
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        net.load_state_dict(saved["mean"] or saved["net"])
+
+
 def _load(path: Path, net: SpotterNet, optimizer: torch.optim.Optimizer, device: torch.device) -> TrainState:
-    hint = "Train without --resume to start again."
-    try:
-        # weights_only: a checkpoint holds tensors and numbers, nothing that runs.
+    with _reading(path, "Train without --resume to start again."):
         saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
+        mean = {name: value.cpu() for name, value in saved["mean"].items()}
+        return TrainState(saved["step"], saved["seconds"], saved["averaged"], mean)
+
+
+@contextmanager
+def _reading(path: Path, hint: str) -> Iterator[None]:
+    """Loads with weights_only: a checkpoint holds tensors and numbers, nothing that runs."""
+    try:
+        yield
     except OSError as error:
         raise ModelError(f"{path}: cannot read the checkpoint: {error}", hint=hint) from error
     except Exception as error:  # torch raises many kinds for broken or foreign files
         raise ModelError(f"{path}: not a checkpoint of this network: {error}", hint=hint) from error
-    mean = {name: value.cpu() for name, value in saved["mean"].items()}
-    return TrainState(saved["step"], saved["seconds"], saved["averaged"], mean)

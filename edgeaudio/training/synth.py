@@ -227,7 +227,8 @@ def _plan(
     engine = engines[int(rng.integers(len(engines)))]
     voice = engine.voices[int(rng.integers(len(engine.voices)))]
     before, after = CARRIERS[int(rng.integers(len(CARRIERS)))]
-    if not carriers or len(phrase.split()) > CARRIER_MAX_WORDS or rng.random() > CARRIER_SHARE:
+    framed = carriers and engine.marks_words and len(phrase.split()) <= CARRIER_MAX_WORDS
+    if not framed or rng.random() > CARRIER_SHARE:
         before = after = ""
     warp, rate, pitch, swing = (
         float(np.exp(rng.uniform(np.log(low), np.log(high)))) for low, high in (WARP, RATE, PITCH, RANGE)

@@ -97,6 +97,10 @@ def test_captions_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path
     assert again.code == 0, again.err
     assert json.loads(again.out)["chords"]["words"] == 20
 
+    checkpoint = tmp_path / "checkpoints" / "chords.pt"
+    further = run(*args, "--start-from", checkpoint, "--minutes", "0.01")
+    assert further.code == 0, further.err
+
     other = run(*args, "--resume", "--width", "40")
     assert other.code == 5
     assert "not a checkpoint of this network" in other.err
@@ -116,6 +120,7 @@ def test_captions_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path
         (["--data", "DATA", "--language", "klingon-small"], 5, "klingon-small"),
         (["--data", "DATA", "--lexicon", "/nonexistent/file"], 2, "does not exist"),
         (["--data", "DATA", "--resume"], 5, "chords.pt"),
+        (["--data", "DATA", "--start-from", "/nonexistent/net.pt"], 5, "net.pt"),
         (["--data", "DATA", "--output", "My_Model"], 2, "'My_Model' cannot be the name of a model"),
         (["--data", "DATA", "--width", "0"], 2, "--width"),
         (["--data", "DATA", "--lookahead", "0.5"], 2, "--from"),

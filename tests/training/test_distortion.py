@@ -163,5 +163,5 @@ def test_masks_hide_bands_and_times_but_not_too_much(n: int, strength: float, se
     mask(frames, np.random.default_rng(seed), strength, -4.0)
     hidden = frames == -4.0
     assert (hidden | (frames == 0.0)).all()
-    assert hidden.all(axis=0).sum() <= 2 * int(strength * N_BANDS / 5) or n < 2
-    assert hidden.all(axis=1).sum() <= (1 + n // 150) * min(int(strength * 18), n // 10)
+    assert hidden.all(axis=0).sum() <= 2 * int(strength * N_BANDS / 4) or n < 2
+    assert hidden.all(axis=1).sum() <= (1 + n // 120) * min(int(strength * 30), n // 10)

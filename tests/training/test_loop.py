@@ -11,7 +11,14 @@ import torch
 
 from edgeaudio.errors import ModelError, OutputError
 from edgeaudio.training import loop
-from edgeaudio.training.loop import Batch, LoopSettings, recalibrate, spotter_loss, stream_loss
+from edgeaudio.training.loop import (
+    Batch,
+    LoopSettings,
+    load_weights,
+    recalibrate,
+    spotter_loss,
+    stream_loss,
+)
 from edgeaudio.training.nets import NetSpec, SpotterNet
 
 N_BANDS, N_WORDS = 6, 2
@@ -95,6 +102,17 @@ def test_checkpoints_hold_no_code(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["net.pt"]
 
 
+def test_weights_of_another_training_are_its_average(tmp_path: Path) -> None:
+    path, began = tmp_path / "net.pt", fresh_net()
+    load = [LoopSettings(epochs=1, batches_per_epoch=20, average_from=part) for part in (2.0, 0.5)]
+    last = train(fresh_net(), batches(), load[0], path)
+    load_weights(path, began)
+    assert torch.equal(began.head.weight, last.head.weight)
+    averaged = train(fresh_net(), batches(), load[1], path)
+    load_weights(path, began)
+    assert torch.equal(began.head.weight, averaged.head.weight)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint"])
 def test_a_broken_checkpoint_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "net.pt"
@@ -102,6 +120,8 @@ def test_a_broken_checkpoint_is_named(tmp_path: Path, content: bytes | None) -> 
         path.write_bytes(content)
     with pytest.raises(ModelError, match=r"net\.pt"):
         train(fresh_net(), batches(), SETTINGS, path, resume=True)
+    with pytest.raises(ModelError, match=r"net\.pt"):
+        load_weights(path, fresh_net())
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:

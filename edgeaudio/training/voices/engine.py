@@ -60,6 +60,8 @@ class Engine(Protocol):
     name: str
     install: str
     """Command that installs the engine on Debian and Ubuntu."""
+    marks_words: bool
+    """Whether it tells where in a sentence a word stands; if not, it says phrases on their own."""
 
     @property
     def voices(self) -> tuple[str, ...]:

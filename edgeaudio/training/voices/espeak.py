@@ -30,6 +30,7 @@ class Espeak:
 
     name = "espeak-ng"
     install = "apt-get install espeak-ng"
+    marks_words = True
 
     ACCENTS = (
         "en-us", "en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan",

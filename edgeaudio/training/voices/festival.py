@@ -19,6 +19,7 @@ class Festival:
 
     name = "festival"
     install = "apt-get install festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts"
+    marks_words = True
 
     BATCH = 100
     VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")

@@ -19,6 +19,7 @@ class Flite:
 
     name = "flite"
     install = "apt-get install flite"
+    marks_words = True
 
     VOICES = ("awb", "kal", "kal16", "rms", "slt")
     # Mean pitch and its spread, Hz, measured at the voices' own settings. rms ignores what it is asked.

@@ -1,0 +1,52 @@
+"""RHVoice: statistical voices with natural prosody, American and Scottish."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from edgeaudio.training.voices.engine import Spoken, Utterance, missing, output, read
+
+__all__ = ["RHVoice"]
+
+
+class RHVoice:
+    """RHVoice, one process an utterance (about 0.2 s); it does not tell where a word stands."""
+
+    name = "rhvoice"
+    install = "apt-get install rhvoice rhvoice-english  # the voices are in Debian's non-free section"
+    marks_words = False
+
+    # The others that come with them forbid commercial use.
+    VOICES = ("alan", "bdl", "clb", "slt")
+    FOLDERS = (Path("/usr/share/RHVoice/voices"), Path("/usr/local/share/RHVoice/voices"))
+
+    @cached_property
+    def voices(self) -> tuple[str, ...]:
+        """Installed ones among the voices with a permissive licence."""
+        if shutil.which("RHVoice-test") is None:
+            return ()
+        return tuple(voice for voice in self.VOICES if any((at / voice).is_dir() for at in self.FOLDERS))
+
+    def say(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
+        """See :meth:`Engine.say`."""
+        if not self.voices:
+            raise missing(self)
+        with tempfile.TemporaryDirectory() as folder:
+            for utterance in utterances:
+                yield self._say(utterance, Path(folder) / "speech.wav")
+
+    def _say(self, utterance: Utterance, path: Path) -> Spoken | None:
+        path.unlink(missing_ok=True)
+        percent = [f"{100 * value:.0f}" for value in (utterance.rate, utterance.pitch)]
+        output(
+            ["RHVoice-test", "-p", utterance.voice, "-r", percent[0], "-t", percent[1], "-o", str(path)],
+            given=utterance.phrase.encode(),
+        )
+        if utterance.before or utterance.after or not path.exists():
+            return None
+        samples, rate = read(path)
+        return Spoken(samples, rate, 0, samples.size)
