@@ -73,6 +73,8 @@ class Task(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     precision: str
     threads: int
     events: int
+    memory_mb: float | None = None
+    """Resident memory that loading it added; what tasks share is counted with the first of them."""
 
 
 class CoreShare(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
