@@ -13,6 +13,7 @@ __all__ = [
     "FORMAT",
     "CoreShare",
     "Cost",
+    "Group",
     "Losses",
     "Machine",
     "Measurement",
@@ -27,7 +28,12 @@ __all__ = [
 FORMAT = 1
 """Counts up when a field changes its meaning or goes."""
 
-Group = Literal["wait", "ring", "frontend", "model", "decode", "task", "event", "end to end"]
+Group = Literal[
+    "wait", "ring", "engine", "frontend", "model", "decode", "task", "event", "end to end", "word"
+]
+"""``engine`` is the rest of its thread's work on a block: reading, level meter, delivery. ``end to end`` runs
+from the capture of the last sample that a decision needed to the caller's hands, ``word`` to there from the
+end of the word itself: a model hears on before it is sure."""
 
 
 class Stage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
