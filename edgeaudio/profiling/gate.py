@@ -10,9 +10,9 @@ from edgeaudio.profiling.measurement import Measurement, Stage
 
 __all__ = ["Verdict", "check"]
 
-_COMPUTING = ("frontend", "model", "decode", "task", "event")
+_COMPUTING = ("engine", "frontend", "model", "decode", "task")
 _BETWEEN = "capture block and hop"
-"""What is in no stage: a sample waits until its block and its hop are full, and for its turn in the worker."""
+"""What is in no stage: a sample waits for its block and hop to be full, and in the worker for its turn."""
 _OUTSIDE = "outside the stages"
 
 
@@ -92,7 +92,9 @@ def _latest_stage(stages: list[Stage], end: Stage) -> tuple[str, float]:
     on_the_way = [
         stage
         for stage in stages
-        if stage.group not in ("wait", "end to end") and stage.task in (None, end.task) and stage.count
+        if stage.count
+        and stage.group not in ("wait", "end to end", "word")
+        and (end.task is None or stage.task in (None, end.task))
     ]
     parts = {stage.name: stage.p95_ms for stage in on_the_way}
     parts[_BETWEEN] = end.p95_ms - sum(stage.p50_ms for stage in on_the_way)

@@ -65,11 +65,27 @@ def measurement(seconds: float = 60.0, *, seed: int = 6, stalls: int = 3, **chan
             "captions-en-small",
         ),
         stage("event", "event", decided[word], late, seconds),
-        stage("end to end wake-computer", "end to end", captured[word] - 0.02, to_caller, seconds),
+        stage(
+            "end to end wake-computer",
+            "end to end",
+            captured[word] - 0.02,
+            to_caller,
+            seconds,
+            "wake-computer",
+        ),
     ]
     facts: dict[str, Any] = {
         "made": "2026-11-21T15:20:03Z",
-        "command": ["edgeaudio", "profile", "--task", "wake", "--task", "captions", "--seconds", f"{seconds:g}"],
+        "command": [
+            "edgeaudio",
+            "profile",
+            "--task",
+            "wake",
+            "--task",
+            "captions",
+            "--seconds",
+            f"{seconds:g}",
+        ],
         "audio": "bundled recordings, repeated",
         "seconds": seconds,
         "profile": "raspberry-pi-4",
@@ -172,7 +188,10 @@ def _sensors(rng: np.random.Generator, seconds: float) -> list[Sensor]:
     return [
         *(
             sensor(
-                f"cpu{core} frequency", "MHz", frequency.format(core), rng.choice([600.0, 1500.0, 1800.0], len(t))
+                f"cpu{core} frequency",
+                "MHz",
+                frequency.format(core),
+                rng.choice([600.0, 1500.0, 1800.0], len(t)),
             )
             for core in range(4)
         ),
