@@ -152,6 +152,11 @@ class Engine:
         """Whether the source goes by the clock, so that it cannot be replayed."""
         return self._source.live
 
+    @property
+    def listener(self) -> Listener:
+        """What hears the blocks, for whoever measures its parts."""
+        return self._listener
+
     def run_until_finished(self) -> list[Event]:
         """Hear the whole source in this thread and return its events; see `replay`."""
         return list(self.replay())

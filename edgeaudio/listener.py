@@ -57,6 +57,11 @@ class Listener:
         self.hop_samples = hop_samples
         self.first_samples = hop_samples + surplus
 
+    @property
+    def frontends(self) -> list[Frontend]:
+        """One for each distinct spec, in the order in which they hear a block."""
+        return [frontend for frontend, _ in self._lanes]
+
     def warm_up(self) -> None:
         """Hear a block of zeros and forget it, so that nothing compiles while audio waits."""
         ring = RingBuffer(self.first_samples)

@@ -57,6 +57,10 @@ class AcousticModel(Protocol):
     def delay_samples(self) -> int:
         """How long after a sound its tokens appear, on average, counted along the output frames."""
 
+    @property
+    def graph(self) -> StreamingGraph:
+        """The network, for whoever measures its steps."""
+
     def process(self, frames: Frames) -> LogProbs:
         """Hear ``[n, n_bands]`` frames, n of any size.
 
@@ -109,6 +113,11 @@ class StreamingAcoustic:
         self._n_held = 0
         self._n_steps = 0
         self.reset()
+
+    @property
+    def graph(self) -> StreamingGraph:
+        """The network, for whoever measures its steps."""
+        return self._graph
 
     @property
     def runtime(self) -> str:

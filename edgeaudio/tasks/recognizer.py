@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
-from edgeaudio.backends.base import Runtime
+from edgeaudio.backends.base import Runtime, StreamingGraph
 from edgeaudio.decoding.base import Decoder, Hypothesis, LogProbs
 from edgeaudio.events import Caption, Event
 from edgeaudio.frontend import FrontendSpec
@@ -183,6 +183,11 @@ class Recognizer:
     def manifest(self) -> ModelManifest:
         """All facts of the model."""
         return self._manifest
+
+    @property
+    def graph(self) -> StreamingGraph:
+        """The network, for whoever measures its steps."""
+        return self._acoustic.graph
 
     def process(self, frames: Frames) -> list[Event]:
         """Hear ``[n, n_bands]`` frames, n of any size; see `Task.process`."""

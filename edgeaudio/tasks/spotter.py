@@ -152,6 +152,11 @@ class Spotter:
         return self._graph.runtime
 
     @property
+    def graph(self) -> StreamingGraph:
+        """The network, for whoever measures its steps."""
+        return self._graph
+
+    @property
     def posteriors(self) -> Frames:
         """``[n_out, n_labels]`` posteriors of the latest step, not smoothed; a view valid until the next."""
         return self._posteriors

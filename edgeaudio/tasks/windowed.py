@@ -64,6 +64,11 @@ class WindowedAcoustic:
         self.reset()
 
     @property
+    def graph(self) -> StreamingGraph:
+        """The network, for whoever measures its steps."""
+        return self._graph
+
+    @property
     def runtime(self) -> str:
         """The runtime really used."""
         return self._graph.runtime

@@ -1,0 +1,240 @@
+"""One measured run: the real engine with its real threads on audio that comes by the clock.
+
+::
+
+    measure ── Probes around the parts of an Engine ── time stamps ── stages, stalls, losses ── Measurement
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from edgeaudio.engine import Engine
+from edgeaudio.errors import UsageError
+from edgeaudio.profiles import Profile
+from edgeaudio.profiling.machine import machine
+from edgeaudio.profiling.measurement import Cost, Losses, Measurement, StartUp
+from edgeaudio.profiling.measurement import Task as TaskFacts
+from edgeaudio.profiling.overhead import overhead
+from edgeaudio.profiling.passes import Window
+from edgeaudio.profiling.probes import Probes
+from edgeaudio.profiling.process import Counters, cost, count
+from edgeaudio.profiling.sensors import Sampler
+from edgeaudio.stats import WorkerStats
+from edgeaudio.tasks.base import in_background
+from edgeaudio.types import SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    from edgeaudio.sources import Source
+    from edgeaudio.tasks.base import Task
+
+__all__ = ["WARM_UP_S", "measure"]
+
+WARM_UP_S = 2.0
+"""What is heard before anything counts: caches fill, clocks rise, a recogniser hears its first words."""
+_LEAST_STEP_MS = 40
+"""No model that comes with edgeaudio runs more often, whatever the hop."""
+_NEVER = 2**62
+
+
+def measure(
+    source: Source,
+    tasks: Sequence[Task],
+    *,
+    profile: Profile | None = None,
+    seconds: float = 60.0,
+    warm_up_s: float = WARM_UP_S,
+    audio: str | None = None,
+    command: Sequence[str] | None = None,
+    sampler: Sampler | None = None,
+    start_up: StartUp | None = None,
+    on_start: Callable[[Engine], None] | None = None,
+) -> Measurement:
+    """Run an engine for a while and say what it cost and how late it was.
+
+    Ends after `seconds`, or earlier with the source, or when somebody stops the engine: then with what was
+    measured until then. Memory does not grow with the time: of more than a million passes of a stage,
+    a day at 80 ms a hop, the newest are kept.
+
+    Parameters
+    ----------
+    source : Source
+        A live one, not started yet: a microphone, or recordings with ``paced=True``; see
+        `edgeaudio.profiling.audio`.
+    tasks : sequence of Task
+        What listens, not used before. Each has to have another name.
+    profile : Profile, optional
+        What the engine runs with.
+    seconds, warm_up_s : float
+        How long to measure, and how long to listen before.
+    audio : str, optional
+        What the measurement calls the audio; default the source's name.
+    command : sequence of str, optional
+        What the measurement calls the command; default that of this process.
+    sampler : Sampler, optional
+        Reads the sensors; default those of this device, twice a second. It is started and stopped here.
+    start_up : StartUp, optional
+        Goes into the measurement; see `edgeaudio.profiling.startup`.
+    on_start : callable
+        Called with the engine when it runs: for its counters, to show progress, and to stop it.
+
+    Raises
+    ------
+    UsageError
+        The source does not go by the clock, or two tasks have one name, or nothing was heard after
+        the warm-up.
+    EdgeAudioError
+        What went wrong in the engine.
+    """
+    profile = profile or Profile()
+    _check(source, tasks, seconds)
+    made = datetime.now(timezone.utc)
+    where = machine()
+    sampler = sampler or Sampler()
+    engine = Engine(source, *tasks, profile=profile)
+    watch = _Watch(engine, source, warm_up_s, seconds)
+    step_s = min(profile.hop_ms, _LEAST_STEP_MS) / 1000
+    probes = Probes(engine, source, tasks, passes=(warm_up_s + seconds) / step_s)
+    probes.attach(watch.alarm)
+    sampler.start()
+    try:
+        with engine:
+            if on_start is not None:
+                on_start(engine)
+            for event in engine:
+                probes.receive(event)
+    finally:
+        probes.release()
+        sensors = sampler.stop(watch.origin_ns / 1e9)
+    window, used = watch.result()
+    found = probes.result(window, profile.hop_ms)
+    return Measurement(
+        made=made.isoformat(timespec="seconds"),
+        command=list(sys.argv if command is None else command),
+        audio=source.name if audio is None else audio,
+        seconds=window.seconds,
+        profile=profile.name,
+        profile_settings=msgspec.to_builtins(profile),
+        machine=where,
+        tasks=[_facts(task, probes.n_events[task.name]) for task in tasks],
+        stages=found.stages,
+        stalls=found.stalls,
+        cost=used,
+        losses=_losses(engine, probes, found.max_lag_ms),
+        sensors=sensors,
+        overhead=overhead(
+            n_passes=found.n_passes,
+            n_waits=found.n_waits,
+            seconds=window.seconds,
+            busy_s=used.real_time_factor * window.seconds,
+        ),
+        start_up=start_up,
+    )
+
+
+class _Watch:
+    """Looks at the clock in the engine's thread: when the warm-up is over, and when all is."""
+
+    def __init__(self, engine: Engine, source: Source, warm_up_s: float, seconds: float) -> None:
+        self._engine = engine
+        self._source = source
+        self._warm_up_ns = round(warm_up_s * 1e9)
+        self._length_ns = round(seconds * 1e9)
+        self._counted: list[_Count] = []
+        self._started_ns = 0
+        self.origin_ns = 0
+        """When sample 0 was captured."""
+
+    def alarm(self, now_ns: int) -> int:
+        """Do what is due at `now_ns`; return when the next is."""
+        if not self.origin_ns:
+            return self._begin(now_ns)
+        # What the engine was about to do with this block does not count: counting takes its time, too.
+        self._counted.append(_Count.now(self._engine))
+        if len(self._counted) == 1:
+            return now_ns + self._length_ns
+        self._engine.stop()
+        return _NEVER
+
+    def result(self) -> tuple[Window, Cost]:
+        """Return what was looked at, and what it cost; to be called when the engine has ended."""
+        if len(self._counted) == 1:  # the source has ended, or somebody ended the engine
+            self._counted.append(_Count.now(self._engine))
+        if not self._counted:
+            raise UsageError(
+                "nothing was measured: the audio ended in the warm-up", hint="Give more, or make it shorter."
+            )
+        before, after = self._counted
+        window = Window(self.origin_ns, before.at_ns, after.at_ns)
+        computing_s = after.busy_s - before.busy_s
+        return window, cost(before.counters, after.counters, computing_s=computing_s, audio_s=window.seconds)
+
+    def _begin(self, now_ns: int) -> int:
+        """Find the moment from which all others count."""
+        self._started_ns = self._started_ns or now_ns
+        if self._source.ring.written:
+            self.origin_ns = int(self._source.captured_at(0) * 1e9)
+            return self.origin_ns + self._warm_up_ns
+        if now_ns > self._started_ns + self._warm_up_ns + self._length_ns:
+            self._engine.stop()  # a microphone that says nothing
+        return now_ns
+
+
+class _Count(NamedTuple):
+    """Counters at one moment."""
+
+    at_ns: int
+    counters: Counters
+    busy_s: float
+
+    @classmethod
+    def now(cls, engine: Engine) -> _Count:
+        counters = count()
+        return cls(time.monotonic_ns(), counters, engine.stats().busy_s)
+
+
+def _check(source: Source, tasks: Sequence[Task], seconds: float) -> None:
+    if not source.live:
+        raise UsageError(
+            f"{source.name} does not go by the clock, so that nothing can be late",
+            hint="Open it with paced=True.",
+        )
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two tasks have one name: {', '.join(names)}")
+    if not seconds > 0:
+        raise UsageError(f"cannot measure for {seconds:g} s")
+
+
+def _facts(task: Task, n_events: int) -> TaskFacts:
+    graph = getattr(task, "graph", None)
+    return TaskFacts(
+        kind="captions" if in_background(task) else "wake",
+        model=task.name,
+        runtime=getattr(graph, "runtime", "none"),
+        provider=getattr(graph, "provider", "CPU"),
+        precision=getattr(graph, "precision", "unknown"),
+        threads=getattr(graph, "threads", 1),
+        events=n_events,
+    )
+
+
+def _losses(engine: Engine, probes: Probes, max_lag_ms: float) -> Losses:
+    stats = engine.stats()
+    captions = stats.captions or WorkerStats()
+    return Losses(
+        dropped_samples=stats.capture.dropped_samples,
+        device_overflows=stats.capture.device_overflows,
+        skipped_samples=stats.skipped_samples,
+        caption_skipped_samples=captions.skipped_samples,
+        events_dropped=stats.events_dropped,
+        shed_seconds=probes.shed_seconds(),
+        max_lag_ms=max_lag_ms,
+        max_caption_lag_ms=1000 * captions.high_water_samples / SAMPLE_RATE_HZ,
+    )
