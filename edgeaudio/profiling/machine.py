@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from edgeaudio import __version__
+from edgeaudio.profiles import read_hardware
 from edgeaudio.profiling.measurement import Machine
 
 __all__ = ["CpuGroup", "cpu_group", "machine"]
@@ -96,8 +97,8 @@ def _quota_cores(folder: Path) -> float | None:
 
 def _model(root: Path) -> str:
     """The board as the device tree names it, or the processor."""
-    board = _read(root / "proc/device-tree/model").strip("\0\n ")
-    if board:
+    board = read_hardware(root).device_tree
+    if board is not None:
         return board[:120]
     lines = _read(root / "proc/cpuinfo").splitlines()
     said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
