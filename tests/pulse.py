@@ -76,6 +76,15 @@ class PulseServer:
         assert done.returncode == 0, done.stderr
         self._sink = done.stdout.strip()
 
+    def plug_another(self, name: str, delay_ms: int | None = None) -> None:
+        """Plug in another sink; with a delay, the microphone hears what is played there so much later."""
+        modules = [f"module-null-sink sink_name={name} rate=16000 channels=1 format=s16le norewinds=1"]
+        if delay_ms is not None:
+            modules.append(f"module-loopback source={name}.monitor sink=vmic latency_msec={delay_ms}")
+        for module in modules:
+            done = self._pactl("load-module", *module.split())
+            assert done.returncode == 0, done.stderr
+
     def recorders(self) -> str:
         """List who is recording."""
         return self._pactl("list", "short", "source-outputs").stdout

@@ -7,25 +7,30 @@ import logging
 import re
 import sys
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from edgeaudio.errors import DeviceError, MissingDependencyError
 
-__all__ = ["DeviceInfo", "Pin", "find_device", "list_devices", "sounddevice"]
+__all__ = ["DeviceInfo", "Pin", "find_device", "list_devices", "list_loudspeakers", "sounddevice"]
 
 _log = logging.getLogger(__name__)
 
+_ABSENT = {
+    "microphone": "Plug one in, or give a file or - for raw audio; `edgeaudio devices` lists what is found.",
+    "loudspeaker": "Plug one in and see whether `aplay -l` lists it.",
+}
+
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that can record."""
+    """A device that can record, or of `list_loudspeakers` one that can play."""
 
     index: int
     name: str
     host_api: str
     channels: int
-    """Most channels it records."""
+    """Most channels it records, or plays."""
     default_rate_hz: float
     is_default: bool
 
@@ -80,24 +85,43 @@ def list_devices() -> list[DeviceInfo]:
     MissingDependencyError
         sounddevice or the PortAudio library is not installed.
     """
+    return _list("input")
+
+
+def list_loudspeakers() -> list[DeviceInfo]:
+    """Every device that can play, in PortAudio's order.
+
+    Raises
+    ------
+    MissingDependencyError
+        sounddevice or the PortAudio library is not installed.
+    """
+    return _list("output")
+
+
+def _list(direction: Literal["input", "output"]) -> list[DeviceInfo]:
     sd = sounddevice()
     apis = [api["name"] for api in sd.query_hostapis()]
-    default = sd.default.device[0]
+    default = sd.default.device[direction == "output"]
     return [
         DeviceInfo(
             index=device["index"],
             name=device["name"],
             host_api=apis[device["hostapi"]],
-            channels=device["max_input_channels"],
+            channels=device[f"max_{direction}_channels"],
             default_rate_hz=device["default_samplerate"],
             is_default=device["index"] == default,
         )
         for device in sd.query_devices()
-        if device["max_input_channels"] > 0
+        if device[f"max_{direction}_channels"] > 0
     ]
 
 
-def find_device(wanted: int | str | None, devices: list[DeviceInfo]) -> DeviceInfo:
+def find_device(
+    wanted: int | str | None,
+    devices: list[DeviceInfo],
+    kind: Literal["microphone", "loudspeaker"] = "microphone",
+) -> DeviceInfo:
     """The device with this index or with this part of its name; None is the system's default.
 
     A name that is matched in full goes before names of which it is a part. Case does not matter.
@@ -108,29 +132,27 @@ def find_device(wanted: int | str | None, devices: list[DeviceInfo]) -> DeviceIn
         None matches, or several do.
     """
     if not devices:
-        raise DeviceError(
-            "there is no microphone on this machine",
-            hint="Plug one in, or give a file or - for raw audio; `edgeaudio devices` lists what is found.",
-        )
+        raise DeviceError(f"there is no {kind} on this machine", hint=_ABSENT[kind])
     if wanted is None:
         matches = [device for device in devices if device.is_default]
-        meaning = "no default microphone is set"
+        meaning = f"no default {kind} is set"
     elif isinstance(wanted, int) or wanted.isdecimal():
         matches = [device for device in devices if device.index == int(wanted)]
-        meaning = f"there is no microphone with index {wanted}"
+        meaning = f"there is no {kind} with index {wanted}"
     else:
         part = wanted.casefold()
         matches = [device for device in devices if part in device.name.casefold()]
         matches = [device for device in matches if part == device.name.casefold()] or matches
-        meaning = f"no microphone's name contains {wanted!r}"
+        meaning = f"no {kind}'s name contains {wanted!r}"
     if len(matches) == 1:
         return matches[0]
     if matches:
         raise DeviceError(
-            f"{wanted!r} fits {len(matches)} microphones: {_listed(matches)}",
+            f"{wanted!r} fits {len(matches)} {kind}s: {_listed(matches)}",
             hint="Give more of the name, or the index.",
         )
-    raise DeviceError(f"{meaning}; there is {_listed(devices)}", hint="`edgeaudio devices` shows them.")
+    hint = "`edgeaudio devices` shows them." if kind == "microphone" else "Give one of them."
+    raise DeviceError(f"{meaning}; there is {_listed(devices)}", hint=hint)
 
 
 def _listed(devices: list[DeviceInfo]) -> str:

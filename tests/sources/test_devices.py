@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from edgeaudio.errors import DeviceError, MissingDependencyError
-from edgeaudio.sources.devices import DeviceInfo, Pin, find_device, list_devices
+from edgeaudio.sources.devices import DeviceInfo, Pin, find_device, list_devices, list_loudspeakers
 
 
 def device(index: int, name: str, *, default: bool = False, api: str = "ALSA") -> DeviceInfo:
@@ -128,3 +128,24 @@ def test_without_the_package_or_the_library_the_message_says_what_to_install(
     with pytest.raises(MissingDependencyError, match="PortAudio library not found") as error:
         list_devices()
     assert "sudo apt-get install libportaudio2" in str(error.value)
+
+
+def test_loudspeakers_are_found_as_microphones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def query(index: int, name: str, recorded: int, played: int) -> dict[str, object]:
+        channels = {"max_input_channels": recorded, "max_output_channels": played}
+        return {"index": index, "name": name, "hostapi": 0, "default_samplerate": 48000.0, **channels}
+
+    fake = SimpleNamespace(
+        query_hostapis=lambda: ({"name": "ALSA"},),
+        query_devices=lambda: [query(0, "Mic", 2, 0), query(1, "HDMI", 0, 8), query(2, "USB", 1, 2)],
+        default=SimpleNamespace(device=[0, 2]),
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    found = list_loudspeakers()
+    assert [(speaker.name, speaker.channels) for speaker in found] == [("HDMI", 8), ("USB", 2)]
+    assert find_device(None, found, "loudspeaker").name == "USB"
+    with pytest.raises(DeviceError, match=r"no loudspeaker's name contains 'Mic'; there is 1: HDMI"):
+        find_device("Mic", found, "loudspeaker")
+    with pytest.raises(DeviceError, match="there is no loudspeaker on this machine") as error:
+        find_device(None, [], "loudspeaker")
+    assert "aplay -l" in str(error.value)
