@@ -37,7 +37,7 @@ class Echoes:
     lags: NDArray[np.float64]
     """One for each click that was found."""
     likeness: float
-    """Correlation coefficient with the click, median of all; 1 for a perfect copy, less for rooms and noise."""
+    """Correlation coefficient with the click, median of all: 1 for a perfect copy, less in noise."""
 
 
 def click_times(n_clicks: int) -> NDArray[np.float64]:
