@@ -63,6 +63,9 @@ class ScriptedBackend:
     """
 
     runtime = "scripted"
+    provider = "cpu"
+    precision = "float32"
+    threads = 1
 
     def __init__(
         self,

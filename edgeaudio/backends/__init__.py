@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from edgeaudio.backends.base import GraphSource, Runtime, Signature, StateSpec, StreamingGraph, stream
 from edgeaudio.errors import BackendError
+from edgeaudio.profiles.profile import Profile
 
 __all__ = [
     "RUNTIMES",
@@ -37,7 +38,9 @@ def pip_command(runtime: Runtime) -> str:
     return f"pip install 'edgeaudio[{_EXTRAS[runtime]}]'"
 
 
-def open_graph(source: GraphSource, backend: Runtime | None = None) -> StreamingGraph:
+def open_graph(
+    source: GraphSource, backend: Runtime | None = None, profile: Profile | None = None
+) -> StreamingGraph:
     """Open a model's graph, check its signature and put its states at rest.
 
     Parameters
@@ -45,17 +48,20 @@ def open_graph(source: GraphSource, backend: Runtime | None = None) -> Streaming
     source : GraphSource
         A loaded :class:`edgeaudio.models.bundle.Bundle`.
     backend : {"litert", "onnx"}, optional
-        The runtime to use. None takes the first installed one of :data:`RUNTIMES` for which
-        the model has a graph; one that is named is used or refused, never replaced.
+        The runtime to use: used or refused, never replaced. None takes the first of the profile's
+        that is installed and for which the model has a graph.
+    profile : Profile, optional
+        Says with which runtime, providers, precision and threads; default `Profile()`.
 
     Raises
     ------
     BackendError
-        If the runtime is not installed; the hint is the command that installs it.
+        If a runtime or provider is absent; the hint is the command that installs it.
     ModelError
         If the model has no graph for it, or the graph is not what the manifest says.
     """
-    runtime = backend or _preferred(source)
+    profile = profile or Profile()
+    runtime = backend or _preferred(source, profile)
     if runtime not in RUNTIMES:
         raise BackendError(f"unknown backend '{runtime}'", hint=f"There are: {', '.join(RUNTIMES)}.")
     if runtime not in installed_runtimes():
@@ -65,17 +71,30 @@ def open_graph(source: GraphSource, backend: Runtime | None = None) -> Streaming
     if runtime == "onnx":
         from edgeaudio.backends.onnx import OnnxGraph
 
-        return OnnxGraph(source)
+        return OnnxGraph(source, profile)
+    if profile.precision != "int8":
+        raise BackendError(
+            f"backend 'litert' runs no {profile.precision}, which the profile '{profile.name}' asks for",
+            hint="Choose the backend onnx, or another profile.",
+        )
     from edgeaudio.backends.litert import LiteRtGraph
 
-    return LiteRtGraph(source)
+    return LiteRtGraph(source, profile)
 
 
-def _preferred(source: GraphSource) -> Runtime:
-    carried = [runtime for runtime in RUNTIMES if source.has_graph(runtime)]
-    for runtime in installed_runtimes():
-        if runtime in carried:
+def _preferred(source: GraphSource, profile: Profile) -> Runtime:
+    """Return the first of the profile's runtimes that is there and can run the model."""
+    wanted = profile.runtime if profile.precision == "int8" else ("onnx",)
+    carried: list[Runtime] = [runtime for runtime in wanted if source.has_graph(runtime)]
+    for runtime in carried:
+        if runtime in installed_runtimes():
             return runtime
+    if not carried:
+        raise BackendError(
+            f"model '{source.name}' has no graph for {' or '.join(wanted)}, with which the profile"
+            f" '{profile.name}' runs",
+            hint="Choose another profile or model.",
+        )
     commands = " or: ".join(pip_command(runtime) for runtime in carried)
     raise BackendError(
         f"no inference runtime is installed that can run model '{source.name}'",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from edgeaudio.errors import ModelError
+from edgeaudio.profiles.profile import Runtime
 from edgeaudio.types import Frames
 
 __all__ = [
@@ -21,9 +22,6 @@ __all__ = [
     "check_tensors",
     "stream",
 ]
-
-Runtime: TypeAlias = Literal["onnx", "litert"]
-"""The runtimes that can be asked for: onnxruntime and LiteRT."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,18 @@ class StreamingGraph(Protocol):
     @property
     def runtime(self) -> str:
         """The runtime really used: ``"onnx"`` or ``"litert"``."""
+
+    @property
+    def provider(self) -> str:
+        """What it really computes with: ``"cpu"``, ``"cuda"`` or ``"tensorrt"``."""
+
+    @property
+    def precision(self) -> str:
+        """What it really counts in: ``"int8"`` or ``"float32"``."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads a step may use."""
 
     @property
     def signature(self) -> Signature:

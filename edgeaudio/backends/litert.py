@@ -11,13 +11,14 @@ import numpy as np
 
 from edgeaudio.backends.base import GraphSource, Signature, TensorFacts, check_tensors
 from edgeaudio.errors import BackendError, ModelError
+from edgeaudio.profiles.profile import Precision, Profile
 from edgeaudio.types import Frames
 
 __all__ = ["LiteRtGraph"]
 
 
 class LiteRtGraph:
-    """A streaming graph in LiteRT, on one thread.
+    """A streaming graph in LiteRT, on the CPU.
 
     LiteRT owns its tensors, so each state is copied from its output to its input after a step:
     0.7 µs a state, through ``get_tensor`` and ``set_tensor`` as through views.
@@ -26,6 +27,8 @@ class LiteRtGraph:
     ----------
     source : GraphSource
         The model; its signature is checked.
+    profile : Profile, optional
+        Says how many threads; default `Profile()`.
 
     Raises
     ------
@@ -34,12 +37,16 @@ class LiteRtGraph:
     """
 
     runtime = "litert"
+    provider = "cpu"
 
-    def __init__(self, source: GraphSource) -> None:
+    def __init__(self, source: GraphSource, profile: Profile | None = None) -> None:
         self.signature: Signature = source.signature("litert")
+        self.threads = (profile or Profile()).threads
         self._name = source.name
-        self._interpreter, inputs, outputs = _open_interpreter(source)
+        self._interpreter, inputs, outputs = _open_interpreter(source, self.threads)
         check_tensors(source.name, self.signature, _facts(inputs), _facts(outputs))
+        quantized = any(d["dtype"] is np.int8 for d in self._interpreter.get_tensor_details())
+        self.precision: Precision = "int8" if quantized else "float32"
         self._frames = np.zeros((1, self.signature.step_frames, self.signature.n_bands), np.float32)
         self._logits = np.zeros((self.signature.n_out, self.signature.n_labels), np.float32)
         self._input = inputs["frames"]["index"]
@@ -71,7 +78,7 @@ class LiteRtGraph:
             self._interpreter.tensor(now)().fill(spec.fill)
 
 
-def _open_interpreter(source: GraphSource) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def _open_interpreter(source: GraphSource, threads: int) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """Return the interpreter and the details of its inputs and outputs, by name."""
     data = source.read_graph("litert")
     try:
@@ -82,7 +89,7 @@ def _open_interpreter(source: GraphSource) -> tuple[Any, dict[str, Any], dict[st
         ) from exc
     try:
         with _muted_native_stderr():
-            interpreter = Interpreter(model_content=data, num_threads=1)
+            interpreter = Interpreter(model_content=data, num_threads=threads)
             interpreter.allocate_tensors()
         inputs = {d["name"]: d for d in interpreter.get_input_details()}
         outputs = {d["name"]: d for d in interpreter.get_output_details()}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeaudio.profiles.profile import Provider
 
-__all__ = ["ORT_NAMES", "how_to_install", "is_installed"]
+__all__ = ["ORT_NAMES", "advice", "how_to_install", "is_installed"]
 
 ORT_NAMES: dict[Provider, str] = {
     "cpu": "CPUExecutionProvider",
