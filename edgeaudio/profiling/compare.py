@@ -1,18 +1,12 @@
 """What changed between two runs, beyond noise.
 
-Each run states its own 95 % intervals, found by a block bootstrap over time. A difference of two independent
-figures has the interval
-
-    d - sqrt((b - b_low)² + (a_high - a)²)  to  d + sqrt((b_high - b)² + (a - a_low)²),   d = b - a
-
-which allows for intervals that are not symmetric (Zou and Donner, "Construction of confidence limits about
-effect measures", Statistics in Medicine 27, 2008). Many figures are compared at once, so that intervals are
-widened (Bonferroni): two runs of one thing differ nowhere, in 95 of 100 comparisons.
+Each run states its own 95 % intervals, found by a block bootstrap over time; the interval of a difference
+follows from both. Many figures are compared at once, so that intervals are widened (Bonferroni): two runs of
+one thing differ nowhere, in 95 of 100 comparisons.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from statistics import NormalDist
 from typing import Literal
@@ -20,11 +14,11 @@ from typing import Literal
 import msgspec
 
 from edgeaudio.evaluation.intervals import poisson_interval
+from edgeaudio.profiling.figures import Estimate, computing_percent, difference
 from edgeaudio.profiling.measurement import Measurement
 
 __all__ = ["Change", "Comparison", "compare"]
 
-_COMPUTING = ("engine", "frontend", "model", "decode", "task")
 _LEAST_MS = 0.1
 """Nobody notices a change of less, and no core: it is 0.13 % of an 80 ms hop."""
 _LEAST_CPU = 1.0
@@ -68,12 +62,12 @@ class _Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     unit: str
-    before: float
-    after: float
+    before: Estimate
+    after: Estimate
     least: float
     """A smaller change does not matter to anybody."""
-    before_interval: tuple[float, float] | None = None
-    after_interval: tuple[float, float] | None = None
+    measured_once: bool = False
+    """A count of the whole run, of which nobody knows how it would vary."""
 
 
 def compare(before: Measurement, after: Measurement, *, allowed_percent: float = 10.0) -> Comparison:
@@ -88,7 +82,7 @@ def compare(before: Measurement, after: Measurement, *, allowed_percent: float =
         not there before always are.
     """
     figures = [*_latencies(before, after), *_costs(before, after), *_losses(before, after)]
-    widening = _widening(sum(figure.before_interval is not None for figure in figures))
+    widening = _widening(sum(not figure.measured_once for figure in figures))
     changes = [_judge(figure, allowed_percent, widening) for figure in figures]
     return Comparison(allowed_percent=allowed_percent, changes=changes, notes=_notes(before, after))
 
@@ -103,79 +97,43 @@ def _latencies(before: Measurement, after: Measurement) -> Iterator[_Figure]:
         yield _Figure(
             name=f"{stage.name} p95",
             unit="ms",
-            before=old.p95_ms,
-            after=stage.p95_ms,
+            before=Estimate(old.p95_ms, *old.p95_interval_ms),
+            after=Estimate(stage.p95_ms, *stage.p95_interval_ms),
             least=_LEAST_MS,
-            before_interval=old.p95_interval_ms,
-            after_interval=stage.p95_interval_ms,
         )
         yield _Figure(
             name=f"{stage.name} mean",
             unit="ms",
-            before=old.mean_ms,
-            after=stage.mean_ms,
+            before=Estimate(old.mean_ms, *old.mean_interval_ms),
+            after=Estimate(stage.mean_ms, *stage.mean_interval_ms),
             least=_LEAST_MS,
-            before_interval=old.mean_interval_ms,
-            after_interval=stage.mean_interval_ms,
         )
 
 
 def _costs(before: Measurement, after: Measurement) -> Iterator[_Figure]:
     a, b = before.cost, after.cost
     yield _Figure(
-        name="time in stages",
+        name="computing",
         unit="% of a core",
-        before=_share(before, 0),
-        after=_share(after, 0),
-        least=_LEAST_CPU,
-        before_interval=(_share(before, 1), _share(before, 2)),
-        after_interval=(_share(after, 1), _share(after, 2)),
-    )
-    yield _Figure(
-        name="CPU share",
-        unit="% of a core",
-        before=100 * a.cpu_share,
-        after=100 * b.cpu_share,
+        before=computing_percent(before),
+        after=computing_percent(after),
         least=_LEAST_CPU,
     )
-    yield _Figure(
-        name="memory at its peak", unit="MB", before=a.peak_rss_mb, after=b.peak_rss_mb, least=_LEAST_MB
-    )
+    yield _once("CPU share", "% of a core", 100 * a.cpu_share, 100 * b.cpu_share, _LEAST_CPU)
+    yield _once("memory at its peak", "MB", a.peak_rss_mb, b.peak_rss_mb, _LEAST_MB)
     if before.start_up is not None and after.start_up is not None:
-        yield _Figure(
-            name="start-up",
-            unit="ms",
-            before=before.start_up.total_ms,
-            after=after.start_up.total_ms,
-            least=_LEAST_START_MS,
+        yield _once(
+            "start-up", "ms", before.start_up.total_ms, after.start_up.total_ms, least=_LEAST_START_MS
         )
     yield _stalls(before, after)
 
 
-def _share(measurement: Measurement, which: int) -> float:
-    """Return the computing time of all stages in % of the audio; 1 and 2 are ends of its interval.
-
-    The ends are sums of the stages' own: a slow moment slows all of them, so they do not even out.
-    """
-    total = 0.0
-    for stage in measurement.stages:
-        if stage.group in _COMPUTING and stage.mean_ms > 0:
-            value = (stage.mean_ms, *stage.mean_interval_ms)[which]
-            total += 100 * stage.share * value / stage.mean_ms
-    return total
-
-
 def _stalls(before: Measurement, after: Measurement) -> _Figure:
-    minutes = before.seconds / 60, after.seconds / 60
-    return _Figure(
-        name="stalls",
-        unit="a minute",
-        before=len(before.stalls) / minutes[0],
-        after=len(after.stalls) / minutes[1],
-        least=_LEAST_STALLS,
-        before_interval=poisson_interval(len(before.stalls), minutes[0]),
-        after_interval=poisson_interval(len(after.stalls), minutes[1]),
-    )
+    rates = [
+        Estimate(len(run.stalls) * 60 / run.seconds, *poisson_interval(len(run.stalls), run.seconds / 60))
+        for run in (before, after)
+    ]
+    return _Figure(name="stalls", unit="a minute", before=rates[0], after=rates[1], least=_LEAST_STALLS)
 
 
 def _losses(before: Measurement, after: Measurement) -> Iterator[_Figure]:
@@ -189,16 +147,16 @@ def _losses(before: Measurement, after: Measurement) -> Iterator[_Figure]:
     ]
     for name, old, new in counts:
         if old or new:
-            yield _a_minute(name, "a minute", old / before.seconds, new / after.seconds, 0.0)
-    shed = sum(a.shed_seconds.values()), sum(b.shed_seconds.values())
-    if any(shed):
-        yield _a_minute(
-            "work shed", "s a minute", shed[0] / before.seconds, shed[1] / after.seconds, _LEAST_SHED_S
-        )
+            yield _once(name, "a minute", 60 * old / before.seconds, 60 * new / after.seconds, least=0.0)
+    old_s, new_s = sum(a.shed_seconds.values()), sum(b.shed_seconds.values())
+    if old_s or new_s:
+        rates = 60 * old_s / before.seconds, 60 * new_s / after.seconds
+        yield _once("work shed", "s a minute", *rates, least=_LEAST_SHED_S)
 
 
-def _a_minute(name: str, unit: str, before_a_second: float, after_a_second: float, least: float) -> _Figure:
-    return _Figure(name=name, unit=unit, before=60 * before_a_second, after=60 * after_a_second, least=least)
+def _once(name: str, unit: str, before: float, after: float, least: float) -> _Figure:
+    a, b = (Estimate(value, value, value) for value in (before, after))
+    return _Figure(name=name, unit=unit, before=a, after=b, least=least, measured_once=True)
 
 
 def _widening(n_intervals: int) -> float:
@@ -208,33 +166,23 @@ def _widening(n_intervals: int) -> float:
 
 
 def _judge(figure: _Figure, allowed_percent: float, widening: float) -> Change:
-    difference = figure.after - figure.before
-    interval = None
-    if figure.before_interval is not None and figure.after_interval is not None:
-        interval = _difference_interval(figure, widening)
+    before, after = figure.before.value, figure.after.value
+    gain, low, high = difference(figure.before, figure.after, widening=widening)
+    interval = None if figure.measured_once else (low, high)
     beyond_noise = interval is None or interval[0] > 0 or interval[1] < 0
     verdict: Literal["same", "better", "worse", "regression"] = "same"
-    if beyond_noise and abs(difference) > figure.least:
-        allowed = figure.before * allowed_percent / 100
-        verdict = "better" if difference < 0 else "worse" if difference <= allowed else "regression"
+    if beyond_noise and abs(gain) > figure.least:
+        allowed = before * allowed_percent / 100
+        verdict = "better" if gain < 0 else "worse" if gain <= allowed else "regression"
     return Change(
         name=figure.name,
         unit=figure.unit,
-        before=figure.before,
-        after=figure.after,
-        change_percent=100 * difference / figure.before if figure.before else None,
+        before=before,
+        after=after,
+        change_percent=100 * gain / before if before else None,
         interval=interval,
         verdict=verdict,
     )
-
-
-def _difference_interval(figure: _Figure, widening: float) -> tuple[float, float]:
-    a, (a_low, a_high) = figure.before, figure.before_interval or (0.0, 0.0)
-    b, (b_low, b_high) = figure.after, figure.after_interval or (0.0, 0.0)
-    difference = b - a
-    down = widening * math.hypot(max(0.0, b - b_low), max(0.0, a_high - a))
-    up = widening * math.hypot(max(0.0, b_high - b), max(0.0, a - a_low))
-    return difference - down, difference + up
 
 
 def _notes(before: Measurement, after: Measurement) -> list[str]:
