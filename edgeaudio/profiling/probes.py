@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +39,8 @@ class Found(NamedTuple):
     stages: list[Stage]
     stalls: list[Stall]
     max_lag_ms: float
+    n_events: dict[str, int]
+    """By the task's name."""
     n_passes: int
     n_waits: int
 
@@ -63,9 +64,9 @@ class _TaskProbe:
         self.graph = getattr(task, "graph", None)
         self.calls = Stamps(passes)
         self.steps = Stamps(passes)
-        self._ways: dict[Group, Stamps] = {
-            group: Stamps(_MOST_EVENTS) for group in ("event", "end to end", "word")
-        }
+        self.received = Stamps(_MOST_EVENTS)
+        self._whole_way = Stamps(_MOST_EVENTS)
+        self._words = Stamps(_MOST_EVENTS)
         self.shed: list[tuple[int, int]] = []
         """When which level began."""
         self._caption = (-1, 0)
@@ -84,10 +85,10 @@ class _TaskProbe:
     ) -> None:
         """Note when an event has reached the caller."""
         now = now_ns()
-        self._ways["event"].add(decided_ns, now)
-        self._ways["end to end"].add(decided_ns - round(event.latency_s * 1e9), now)
+        self.received.add(decided_ns, now)
+        self._whole_way.add(decided_ns - round(event.latency_s * 1e9), now)
         for end_sample in self._new_words(event):
-            self._ways["word"].add(int(captured_at(end_sample - 1) * 1e9), now)
+            self._words.add(int(captured_at(end_sample - 1) * 1e9), now)
 
     def parts(self, window: Window) -> list[_Part]:
         """Return what it computed: its network's steps and the rest, or all where nobody can tell."""
@@ -101,9 +102,14 @@ class _TaskProbe:
 
     def ways(self, window: Window) -> list[_Part]:
         """Return how long its events were under way."""
+        stamped: tuple[tuple[Group, Stamps], ...] = (
+            ("event", self.received),
+            ("end to end", self._whole_way),
+            ("word", self._words),
+        )
         return [
             _Part(f"{group} {self.name}", group, Passes.of(stamps, window), self.name)
-            for group, stamps in self._ways.items()
+            for group, stamps in stamped
         ]
 
     def shed_seconds(self, now: int) -> list[float]:
@@ -148,7 +154,6 @@ class Probes:
         self._tasks = {task.name: _TaskProbe(task, room) for task in tasks}
         self._decided_ns: dict[int, int] = {}
         self._attached: list[Callable[[], None]] = []
-        self.n_events: Counter[str] = Counter()
 
     def attach(self, alarm: Callable[[int], int]) -> None:
         """Begin; for `alarm` see `watch_source`."""
@@ -170,7 +175,6 @@ class Probes:
         if isinstance(event, (Detection, Caption)) and event.model in self._tasks:
             decided_ns = self._decided_ns.pop(id(event), 0)
             self._tasks[event.model].receive(event, decided_ns, self._source.captured_at)
-            self.n_events[event.model] += 1
 
     def shed_seconds(self) -> dict[str, float]:
         """Return for how long what was left out, until now."""
@@ -207,10 +211,12 @@ class Probes:
         stages = [stage(part.name, part.group, part.passes, window, task=part.task) for part in all_parts]
         stamped = [self._waits, *(stamps for _, _, stamps in self._frontends)]
         stamped += [stamps for probe in self._tasks.values() for stamps in (probe.calls, probe.steps)]
+        n_events = {probe.name: Passes.of(probe.received, window).n for probe in self._tasks.values()}
         return Found(
             [one for one in stages if one is not None],
             stalls(blocks, {part.name: part.passes for part in parts}, hop_ms, window),
             self._max_lag_ms(),
+            n_events,
             sum(Passes.of(stamps, window).n for stamps in stamped[1:]),
             waits.n,
         )

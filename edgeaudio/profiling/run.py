@@ -122,7 +122,7 @@ def measure(
         profile=profile.name,
         profile_settings=msgspec.to_builtins(profile),
         machine=where,
-        tasks=[_facts(task, probes.n_events[task.name]) for task in tasks],
+        tasks=[_facts(task, found.n_events[task.name]) for task in tasks],
         stages=found.stages,
         stalls=found.stalls,
         cost=used,
