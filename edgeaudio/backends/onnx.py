@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from typing import Any
 
@@ -13,7 +14,7 @@ from edgeaudio.errors import BackendError, ModelError
 from edgeaudio.profiles.profile import Precision, Profile, Provider
 from edgeaudio.types import Frames
 
-__all__ = ["OnnxGraph"]
+__all__ = ["OnnxGraph", "open_session", "provider_used", "read_onnx", "tensor_facts"]
 
 _DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
 
@@ -45,10 +46,10 @@ class OnnxGraph:
         profile = profile or Profile()
         self.threads = profile.threads
         self._name = source.name
-        data, self.signature, self.precision = _read(source, profile)
-        self._session = _open_session(source.name, data, profile)
-        self.provider = _provider_used(source.name, self._session, profile)
-        inputs, outputs = _facts(self._session.get_inputs()), _facts(self._session.get_outputs())
+        data, self.signature, self.precision = read_onnx(source, profile)
+        self._session = open_session(source.name, data, profile)
+        self.provider = provider_used(source.name, self._session, profile)
+        inputs, outputs = tensor_facts(self._session.get_inputs()), tensor_facts(self._session.get_outputs())
         check_tensors(source.name, self.signature, inputs, outputs)
         self._bind(inputs)
         self.reset()
@@ -88,6 +89,13 @@ class OnnxGraph:
         self._phase ^= 1
         return self._logits
 
+    def sibling(self) -> OnnxGraph:
+        """Return a graph for another stream through the same session, with states of its own."""
+        twin = copy.copy(self)
+        twin._bind(tensor_facts(self._session.get_inputs()))
+        twin.reset()
+        return twin
+
     def reset(self) -> None:
         """Forget everything heard, in place."""
         self._phase = 0
@@ -95,7 +103,7 @@ class OnnxGraph:
             self._states[0][spec.name].fill(spec.fill)
 
 
-def _read(source: GraphSource, profile: Profile) -> tuple[bytes, Signature, Precision]:
+def read_onnx(source: GraphSource, profile: Profile) -> tuple[bytes, Signature, Precision]:
     """Return the graph in the precision that was asked for, its signature, and the precision it has."""
     data, signature = source.read_graph("onnx"), source.signature("onnx")
     # Weights outside the file would be read from wherever the graph points. Every reference to
@@ -114,7 +122,8 @@ def _read(source: GraphSource, profile: Profile) -> tuple[bytes, Signature, Prec
     return *widen(source.name, data, signature), "float32"
 
 
-def _open_session(model: str, data: bytes, profile: Profile) -> Any:
+def open_session(model: str, data: bytes, profile: Profile) -> Any:
+    """Return an `onnxruntime.InferenceSession` as the profile wants it; raises as `OnnxGraph` does."""
     try:
         import onnxruntime as ort
     except ImportError as exc:
@@ -177,7 +186,7 @@ def _check_loaded(session: Any, profile: Profile) -> None:
         )
 
 
-def _provider_used(model: str, session: Any, profile: Profile) -> Provider:
+def provider_used(model: str, session: Any, profile: Profile) -> Provider:
     """Return what computes most of the graph.
 
     Raises
@@ -200,7 +209,8 @@ def _provider_used(model: str, session: Any, profile: Profile) -> Provider:
     return max(used, key=lambda provider: counts[ORT_NAMES[provider]], default=first)
 
 
-def _facts(tensors: Any) -> dict[str, TensorFacts]:
+def tensor_facts(tensors: Any) -> dict[str, TensorFacts]:
+    """Return name → (shape, dtype) of a session's inputs or outputs."""
     return {t.name: (tuple(t.shape), _DTYPES.get(t.type, t.type)) for t in tensors}
 
 
