@@ -20,7 +20,7 @@ from edgeaudio.events import Event
 from edgeaudio.history import History
 from edgeaudio.listener import Listener
 from edgeaudio.outbox import Outbox
-from edgeaudio.profiles import Profile
+from edgeaudio.profiles import Profile, pin
 from edgeaudio.reader import Reader
 from edgeaudio.stats import EngineStats
 from edgeaudio.tasks.base import Task, in_background
@@ -95,7 +95,7 @@ class Engine:
         self._reader = Reader(source, self._listener, max_lag, history)
         # Any source that is not live waits for whoever listens, so that nobody can be late.
         self._needs_worker = source.live and any(map(in_background, tasks))
-        self._max_caption_lag_s = profile.max_caption_lag_ms / 1000
+        self._profile = profile
         self._outbox = Outbox(max_events)
         self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
@@ -241,7 +241,7 @@ class Engine:
         """Start the worker."""
         from edgeaudio.worker import Worker  # not at the top: wake words alone do without
 
-        self._worker = Worker(self._pass_on, self._max_caption_lag_s)
+        self._worker = Worker(self._pass_on, self._profile)
         self._listener.hand_over(self._worker.take_on)
         self._worker.start()
 
@@ -250,6 +250,7 @@ class Engine:
         started_s = time.thread_time()
         events: list[Event] = []
         try:
+            pin(self._profile.affinity)
             going_on = True
             while going_on:
                 going_on = self._advance(events)

@@ -14,7 +14,14 @@ class Shedding:
     Parameters
     ----------
     max_lag_s : float
-        Lag at which the reader has to jump. A quarter of it enters level 1, half of it level 2.
+        Lag at which the reader has to jump. Half of it enters the last level, a quarter the one before.
+    n_levels : int
+        How many measures there are to take before; with none it can only jump.
+
+    Attributes
+    ----------
+    jump : int
+        The level beyond the last one.
 
     Examples
     --------
@@ -25,13 +32,13 @@ class Shedding:
     [2, 3]
     """
 
-    NO_TENTATIVE_TEXT, NARROWER_SEARCH, JUMP = 1, 2, 3
     PATIENCE_S = 0.25
     CALM_S = 1.0
 
-    def __init__(self, max_lag_s: float) -> None:
+    def __init__(self, max_lag_s: float, n_levels: int = 2) -> None:
         self.level = 0
-        self._limits_s = (max_lag_s / 4, max_lag_s / 2, max_lag_s)
+        self.jump = n_levels + 1
+        self._limits_s = [max_lag_s / 2**n for n in range(n_levels, -1, -1)]
         self._late_since_s: float | None = None
         self._calm_since_s: float | None = None
 
@@ -43,8 +50,8 @@ class Shedding:
         self._calm_since_s = _since(calm, self._calm_since_s, now_s)
         if self._late_since_s is not None and now_s - self._late_since_s >= self.PATIENCE_S:
             self._late_since_s = now_s
-            if self.level == self.NARROWER_SEARCH:
-                return self.JUMP
+            if self.level + 1 == self.jump:
+                return self.jump
             self.level += 1
         elif self._calm_since_s is not None and now_s - self._calm_since_s >= self.CALM_S:
             self._calm_since_s = now_s

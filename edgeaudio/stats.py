@@ -30,7 +30,7 @@ class WorkerStats(msgspec.Struct, kw_only=True):
     skipped_samples: int = 0
     """It lagged more than ``max_caption_lag_ms``, and captions jumped forward; nothing else did."""
     shed_level: int = 0
-    """1: no tentative text, 2: and a narrower search, until the lag is worked off."""
+    """How many measures of the profile's ``shed`` are taken, until the lag is worked off."""
     busy_s: float = 0.0
     """Time spent computing, of the worker's thread."""
 

@@ -8,8 +8,8 @@
 A task with ``background = True`` runs here where the source is live. A recogniser's chunk, of milliseconds,
 then never delays a wake word. In a replay there is no worker, and the task runs between the others.
 
-When the worker is late, work is shed in this order: no tentative text, a narrower search, a jump to the
-present. The first two are the task's business (``shed``).
+When the worker is late, work is shed: measure by measure of the profile's ``shed``, which are the task's
+business, and then by a jump to the present.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from collections.abc import Callable
 from edgeaudio.events import Event, Gap
 from edgeaudio.framering import FrameRing
 from edgeaudio.frontend import FrontendSpec
+from edgeaudio.profiles import Profile, pin
 from edgeaudio.shedding import Shedding
 from edgeaudio.stats import WorkerStats
 from edgeaudio.tasks.base import Task
@@ -55,6 +56,8 @@ class Relay:
         How far it may stay behind.
     wake : callable
         Called whenever there is work.
+    n_measures : int
+        How many measures the task may take against lateness.
     clock : callable, optional
         Gives the time in seconds.
     """
@@ -67,13 +70,14 @@ class Relay:
         max_lag_s: float,
         wake: Callable[[], None],
         *,
+        n_measures: int = 2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._task = task
         self._wake = wake
         self._clock = clock
         self._shed: Callable[[int], None] | None = getattr(task, "shed", None)
-        self._shedding = Shedding(max_lag_s)
+        self._shedding = Shedding(max_lag_s, n_measures)
         self._hop = task.spec.hop_samples
         self._rate_hz = task.spec.sample_rate_hz
         frames_per_s = self._rate_hz / self._hop
@@ -129,7 +133,7 @@ class Relay:
             return False
         before = self._shedding.level
         level = self._shedding.review(self._ring.late * self._hop / self._rate_hz, self._clock())
-        if level == Shedding.JUMP:
+        if level == self._shedding.jump:
             self._jump(events)
             return True
         if level != before and self._shed is not None:
@@ -184,15 +188,15 @@ class Worker:
     ----------
     deliver : callable
         Called in this thread: empties the list of what one piece of work brought.
-    max_lag_s : float
-        See `Shedding`.
+    profile : Profile
+        How late it may be, what is shed before, and on which cores it runs.
     """
 
-    def __init__(self, deliver: Callable[[list[Event]], None], max_lag_s: float) -> None:
+    def __init__(self, deliver: Callable[[list[Event]], None], profile: Profile) -> None:
         self._work = threading.Event()
         self._relays: list[Relay] = []
         self._deliver = deliver
-        self._max_lag_s = max_lag_s
+        self._profile = profile
         self._stopping = False
         self._busy_s = 0.0
         self.failure: BaseException | None = None
@@ -201,7 +205,8 @@ class Worker:
 
     def take_on(self, task: Task) -> Relay:
         """Have `task` run here; return what stands for it in the engine's thread. Before `start`."""
-        self._relays.append(Relay(task, self._max_lag_s, self._work.set))
+        max_lag_s, n_measures = self._profile.max_caption_lag_ms / 1000, len(self._profile.shed)
+        self._relays.append(Relay(task, max_lag_s, self._work.set, n_measures=n_measures))
         return self._relays[-1]
 
     def start(self) -> None:
@@ -233,6 +238,7 @@ class Worker:
         events: list[Event] = []
         relays = self._relays
         try:
+            pin(self._profile.affinity)
             _make_way()
             while not self._stopping:
                 self._work.clear()

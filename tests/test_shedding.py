@@ -44,15 +44,22 @@ def test_calm_that_does_not_last_changes_nothing():
     assert set(levels(shedding, ([0.0] * 5 + [0.6]) * 10)) == {2}
 
 
-@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.001, 3)), max_size=60))
-def test_the_order_is_always_the_stated_one(steps):
-    shedding = Shedding(2.0)
+def test_what_may_not_be_left_out_is_not():
+    assert set(levels(Shedding(2.0, n_levels=1), [0.9] * 100)) == {0}
+    assert levels(Shedding(2.0, n_levels=1), [1.1] * 100)[-1] == 1
+    assert set(levels(Shedding(2.0, n_levels=0), [1.9] * 100)) == {0}
+    assert 1 in levels(Shedding(2.0, n_levels=0), [2.1] * 100)
+
+
+@given(st.lists(st.tuples(st.floats(0, 10), st.floats(0.001, 3)), max_size=60), st.integers(0, 2))
+def test_the_order_is_always_the_stated_one(steps, n_levels):
+    shedding = Shedding(2.0, n_levels)
     now_s, before = 0.0, 0
     for lag_s, pause_s in steps:
         now_s += pause_s
         level = shedding.review(lag_s, now_s)
-        if level == Shedding.JUMP:
-            assert before == Shedding.NARROWER_SEARCH == shedding.level
+        if level == shedding.jump:
+            assert before == n_levels == shedding.level
         else:
             assert abs(level - before) <= 1
         before = shedding.level

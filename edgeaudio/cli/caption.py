@@ -21,6 +21,7 @@ from edgeaudio.cli.listening import (
     hook_options,
     open_hook,
     open_source,
+    settle_profile,
     source_options,
 )
 from edgeaudio.cli.recognition import (
@@ -34,6 +35,7 @@ from edgeaudio.cli.web import Page, WebOptions, first_source, settle_web, web_op
 from edgeaudio.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from edgeaudio.profiles import Profile
     from edgeaudio.sinks import Sink
     from edgeaudio.sinks.transcript_file import TranscriptFile
     from edgeaudio.sources.base import Source
@@ -121,9 +123,10 @@ def _run(options: _Options) -> None:
         file = _open_file(options)
         if file is not None:
             stack.callback(file.close)
+        profile = settle_profile(options.profile)
         load_numba()
         others: list[Sink] = [file] if file is not None else []
-        source, tasks, page = _listeners(options)
+        source, tasks, page = _listeners(options, profile)
         if page is not None:
             stack.callback(page.server.close)
             others.append(page.server)
@@ -132,7 +135,7 @@ def _run(options: _Options) -> None:
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
-        engine = Engine(source, *tasks)
+        engine = Engine(source, *tasks, profile=profile)
         if page is not None:
             page.start(engine)
         events = (
@@ -149,13 +152,13 @@ def _run(options: _Options) -> None:
             )
 
 
-def _listeners(options: _Options) -> tuple[Source, list[Task], Page | None]:
+def _listeners(options: _Options, profile: Profile) -> tuple[Source, list[Task], Page | None]:
     """Return what is listened to and what listens; on a page, both are more than the source and the model."""
-    opener = partial(open_source, options)
+    opener = partial(open_source, options, profile)
     if options.web is None:
-        return opener(), [_load(options)], None
+        return opener(), [_load(options, profile)], None
     first = first_source(opener, optional=options.source is None and options.device is None)
-    recognizer = _load(options)
+    recognizer = _load(options, profile)
     page = Page(options, first, opener, recognizer)
     return page.server.source, [recognizer, page.tap], page
 
@@ -190,8 +193,8 @@ def _open_file(options: _Options) -> TranscriptFile | None:
     return TranscriptFile(options.output, format_of(options.output) or form)
 
 
-def _load(options: _Options) -> Recognizer:
-    return load_recognizer(options, _endpoint(options))
+def _load(options: _Options, profile: Profile) -> Recognizer:
+    return load_recognizer(options, profile, _endpoint(options))
 
 
 def _endpoint(options: _Options) -> Endpoint:

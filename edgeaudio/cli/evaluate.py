@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeaudio.backends import RUNTIMES, Runtime
 from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table
 from edgeaudio.cli.evaluate_captions import captions
+from edgeaudio.cli.listening import backend_option, profile_option, settle_profile
 from edgeaudio.cli.progress import progress_bar
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgeaudio.backends import Runtime
     from edgeaudio.evaluation.commands import CommandsResult
     from edgeaudio.evaluation.scoring import Scorer
     from edgeaudio.evaluation.wake import Mixture, WakeResult
@@ -22,9 +23,6 @@ __all__ = ["evaluate"]
 
 _PATH = click.Path(path_type=Path)
 _PICTURES = (".png", ".svg", ".pdf")
-_BACKEND_OPTION = click.option(
-    "--backend", type=click.Choice(RUNTIMES), help="Inference runtime; the first installed one by default."
-)
 
 
 @click.group()
@@ -44,7 +42,8 @@ evaluate.add_command(captions)
 @click.option("--model", default="commands-12", show_default=True, help="Name or folder of the model.")
 @click.option("--split", help="Only the recordings of this split.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many recordings, evenly spread.")
-@_BACKEND_OPTION
+@profile_option
+@backend_option
 @json_option("Print one JSON object: accuracy, interval, per_class, confusion, clips.")
 @log_level_option
 def commands(
@@ -54,6 +53,7 @@ def commands(
     split: str | None,
     limit: int | None,
     backend: Runtime | None,
+    profile: str | None,
     as_json: bool,
 ) -> None:
     """Accuracy on recordings of one word each, with recall and confusions.
@@ -66,7 +66,7 @@ def commands(
 
     rows = select_rows(read_manifest(manifest, require=["label"]), split=split, limit=limit)
     with progress_bar("evaluating") as progress:
-        result = evaluate_commands(rows, _scorer(model, backend), progress=progress)
+        result = evaluate_commands(rows, _scorer(model, backend, profile), progress=progress)
     if as_json:
         print_json(result.to_json())
     else:
@@ -86,7 +86,8 @@ def commands(
     help="Operating point by its rate, instead of by the model's threshold.",
 )
 @click.option("--plot", type=_PATH, help="Draw the curve into this file (.png, .svg, .pdf).")
-@_BACKEND_OPTION
+@profile_option
+@backend_option
 @json_option("Print one JSON object: the operating point, its intervals, the curve, and what was counted.")
 @log_level_option
 def wake(
@@ -100,6 +101,7 @@ def wake(
     false_alarms_per_hour: float | None,
     plot: Path | None,
     backend: Runtime | None,
+    profile: str | None,
     as_json: bool,
 ) -> None:
     """Miss rate against false alarms per hour.
@@ -114,7 +116,7 @@ def wake(
     if plot is not None:
         _check_plot(plot)
     spoken, other = read_manifest(positives, require=["label"]), read_manifest(negatives)
-    scorer = _scorer(model, backend)
+    scorer = _scorer(model, backend, profile)
     with progress_bar("evaluating") as progress:
         result = evaluate_wake(
             spoken,
@@ -136,11 +138,11 @@ def wake(
         _print_wake(result)
 
 
-def _scorer(model: str, backend: Runtime | None) -> Scorer:
+def _scorer(model: str, backend: Runtime | None, profile: str | None) -> Scorer:
     from edgeaudio.evaluation.scoring import Scorer
     from edgeaudio.tasks.spotter import Spotter
 
-    return Scorer(Spotter.load(model, backend=backend))
+    return Scorer(Spotter.load(model, backend=backend, profile=settle_profile(profile)))
 
 
 def _mixture(snr_db: float | None, noise: Path | None) -> Mixture | None:

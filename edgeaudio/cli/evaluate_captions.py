@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table
+from edgeaudio.cli.listening import settle_profile
 from edgeaudio.cli.progress import progress_bar
 from edgeaudio.cli.recognition import (
     RecognizerOptions,
@@ -86,7 +87,7 @@ def captions(
         from edgeaudio.evaluation.word_times import read_word_times
 
         word_times = read_word_times(times)
-    recognizer = load_recognizer(chosen)
+    recognizer = load_recognizer(chosen, settle_profile(chosen.profile))
     with progress_bar("evaluating") as progress:
         result = evaluate_captions(
             rows, recognizer, understand=understand, times=word_times, paced=paced, progress=progress

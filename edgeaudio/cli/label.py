@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeaudio.cli.common import log_level_option, quiet_libraries, stdout_bytes
+from edgeaudio.cli.listening import settle_profile
 from edgeaudio.cli.progress import progress_bar
 from edgeaudio.cli.recognition import (
     RecognizerOptions,
@@ -130,13 +131,14 @@ def _is_new(row: Row, files: list[LabelFile]) -> bool:
 
 
 def _labeller(options: _Options) -> Labeller:
+    profile = settle_profile(options.profile)
     if not options.align:
         from edgeaudio.evaluation.labels import Transcriber
 
-        return Transcriber(load_recognizer(options))
+        return Transcriber(load_recognizer(options, profile))
     from edgeaudio.evaluation.labels import Aligner
 
-    return Aligner.load(options.model, language=options.language, backend=options.backend)
+    return Aligner.load(options.model, language=options.language, backend=options.backend, profile=profile)
 
 
 def _label(

@@ -14,6 +14,7 @@ from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.events import Event
+    from edgeaudio.profiles import Profile
     from edgeaudio.sinks.hook import CommandHook
     from edgeaudio.sources.base import Source
 
@@ -25,13 +26,20 @@ __all__ = [
     "hook_options",
     "open_hook",
     "open_source",
+    "profile_option",
+    "settle_profile",
     "source_options",
 ]
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
 
 backend_option = click.option(
-    "--backend", type=click.Choice(["onnx", "litert"]), help="Runtime  [default: litert, else onnx]"
+    "--backend", type=click.Choice(["onnx", "litert"]), help="Runtime, instead of the profile's."
+)
+profile_option = click.option(
+    "--profile",
+    metavar="NAME|FILE",
+    help="What this machine needs; see edgeaudio profiles.  [default: the best match]",
 )
 
 
@@ -124,12 +132,27 @@ def check_source(options: SourceOptions, command: str) -> None:
             )
 
 
-def open_source(options: SourceOptions) -> Source:
+def settle_profile(name_or_path: str | None) -> Profile:
+    """Return the profile to run with, and stay on its cores from now on."""
+    from edgeaudio.profiles import choose_profile, pin
+
+    profile = choose_profile(name_or_path)
+    pin(profile.affinity)
+    return profile
+
+
+def open_source(options: SourceOptions, profile: Profile) -> Source:
     """Return the source that was asked for, not started yet."""
     if options.source is None:
         from edgeaudio.sources.microphone import Microphone
 
-        return Microphone(options.device, channel=options.channel, give_up_s=options.give_up_s)
+        return Microphone(
+            options.device,
+            channel=options.channel,
+            give_up_s=options.give_up_s,
+            block_ms=profile.block_ms,
+            latency=profile.capture_latency,
+        )
     if options.source == "-":
         from edgeaudio.sources.stdin import StdinSource
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from edgeaudio.cli.listening import backend_option
+from edgeaudio.cli.listening import backend_option, profile_option
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgeaudio.backends.base import Runtime
+    from edgeaudio.profiles import Profile, Runtime
     from edgeaudio.tasks.endpoint import Endpoint
     from edgeaudio.tasks.recognizer import Recognizer
 
@@ -33,6 +33,7 @@ class RecognizerOptions:
     hotwords: tuple[str, ...]
     decoder: Literal["auto", "greedy", "prefix", "lexicon"]
     backend: Runtime | None
+    profile: str | None
 
 
 def recognizer_options(command: _COMMAND) -> _COMMAND:
@@ -72,6 +73,7 @@ def recognizer_options(command: _COMMAND) -> _COMMAND:
                 show_default=True,
                 help="How words are found.",
             ),
+            profile_option,
             backend_option,
         )
     ):
@@ -87,7 +89,9 @@ def check_recognizer(options: RecognizerOptions) -> None:
         raise UsageError("--grammar allows its own words only; --hotword has no use", hint="Leave one out.")
 
 
-def load_recognizer(options: RecognizerOptions, endpoint: Endpoint | None = None) -> Recognizer:
+def load_recognizer(
+    options: RecognizerOptions, profile: Profile, endpoint: Endpoint | None = None
+) -> Recognizer:
     """Load what was asked for."""
     from edgeaudio.tasks.recognizer import Recognizer
 
@@ -99,4 +103,5 @@ def load_recognizer(options: RecognizerOptions, endpoint: Endpoint | None = None
         backend=options.backend,
         endpoint=endpoint,
         decoder=options.decoder,
+        profile=profile,
     )

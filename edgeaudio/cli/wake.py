@@ -28,12 +28,14 @@ from edgeaudio.cli.listening import (
     hook_options,
     open_hook,
     open_source,
+    profile_option,
+    settle_profile,
     source_options,
 )
 from edgeaudio.cli.startup import load_numba
 
 if TYPE_CHECKING:
-    from edgeaudio.backends.base import Runtime
+    from edgeaudio.profiles import Profile, Runtime
     from edgeaudio.sinks import Sink
     from edgeaudio.sinks.clips import ClipSaver
     from edgeaudio.tasks.spotter import Spotter
@@ -48,6 +50,7 @@ class _Options(SourceOptions, HookOptions):
     models: tuple[str, ...]
     threshold: float | None
     backend: Runtime | None
+    profile: str | None
     as_json: bool
     clips_dir: Path | None
     pre_roll_s: float
@@ -70,6 +73,7 @@ class _Options(SourceOptions, HookOptions):
     metavar="NUMBER",
     help="Score at which a word counts, instead of the model's own.",
 )
+@profile_option
 @backend_option
 @json_option("Print one JSON object an event.")
 @hook_options("detection")
@@ -130,15 +134,16 @@ def _run(options: _Options) -> None:
             stack.callback(hook.close, discard=True)
             signals.on_second = hook.kill
         clips = _open_clips(options)
+        profile = settle_profile(options.profile)
         load_numba()
-        source = open_source(options)
-        tasks = [_load(folder, options) for folder in _model_folders(options)]
+        source = open_source(options, profile)
+        tasks = [_load(folder, options, profile) for folder in _model_folders(options)]
 
         from edgeaudio.cli.session import Session
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
-        engine = Engine(source, *tasks, history=clips.history if clips else None)
+        engine = Engine(source, *tasks, profile=profile, history=clips.history if clips else None)
         # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
         events = (
             stack.enter_context(engine)
@@ -186,7 +191,7 @@ def _model_folders(options: _Options) -> list[Path]:
     return list({folder.resolve(): folder for folder in found}.values())
 
 
-def _load(folder: Path, options: _Options) -> Spotter:
+def _load(folder: Path, options: _Options, profile: Profile) -> Spotter:
     from edgeaudio.tasks.spotter import Spotter
 
-    return Spotter.load(folder, backend=options.backend, threshold=options.threshold)
+    return Spotter.load(folder, backend=options.backend, threshold=options.threshold, profile=profile)

@@ -20,6 +20,7 @@ from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.events import Caption
 from edgeaudio.frontend import Frontend
 from edgeaudio.models.manifest import ModelManifest
+from edgeaudio.profiles.profile import Profile
 from edgeaudio.sources.file import FileSource
 from edgeaudio.tasks.acoustic import AcousticModel
 from edgeaudio.tasks.loading import Lexicon, load_acoustic
@@ -127,9 +128,12 @@ class Aligner:
         *,
         language: str | Path | None = None,
         backend: Runtime | None = None,
+        profile: Profile | None = None,
     ) -> Aligner:
         """Load a model; see :meth:`edgeaudio.tasks.recognizer.Recognizer.load`."""
-        acoustic, manifest, lexicon = load_acoustic(name_or_path, language=language, backend=backend)
+        acoustic, manifest, lexicon = load_acoustic(
+            name_or_path, language=language, backend=backend, profile=profile
+        )
         return cls(acoustic, manifest, lexicon)
 
     def __call__(self, row: Row) -> Label:

@@ -6,7 +6,7 @@ Thresholds and mel settings belong to models, never to a profile.
 from __future__ import annotations
 
 from edgeaudio.profiles.choice import Choice, choose_profile, detect, list_profiles, load_profile
-from edgeaudio.profiles.hardware import Hardware, read_hardware
+from edgeaudio.profiles.hardware import Hardware, pin, read_hardware
 from edgeaudio.profiles.profile import (
     Budgets,
     Match,
@@ -37,5 +37,6 @@ __all__ = [
     "json_schema",
     "list_profiles",
     "load_profile",
+    "pin",
     "read_hardware",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def load_profile(name_or_path: str | Path = "generic") -> Profile:
         return load_yaml(Path(name_or_path), Profile)
     known = list_profiles()
     if name_or_path not in known:
-        guess = nearest(name_or_path, known)
+        guess = nearest(name_or_path, known) or _abbreviated(name_or_path, known)
         hint = f"Did you mean '{guess}'?" if guess else f"Known: {', '.join(known)}."
         raise ConfigError(f"unknown profile '{name_or_path}'", hint=hint)
     return load_yaml(_folder() / f"{name_or_path}.yaml", Profile)
@@ -169,6 +170,12 @@ def _agrees(rule: str, wanted: Iterable[str], answer: str) -> bool:
     # Whole words: no Raspberry Pi 4 in a Raspberry Pi 400.
     words = f" {answer.lower()} "
     return any(f" {name.lower()} " in words or (rule, name) == ("cuda_device", "any") for name in wanted)
+
+
+def _abbreviated(word: str, known: list[str]) -> str | None:
+    """Return what `word` is a part of, hyphens and spaces aside: pi4 is one of raspberry-pi-4."""
+    part = re.sub(r"[\s_-]", "", word.lower())
+    return next((name for name in known if part and part in name.replace("-", "")), None)
 
 
 def _missing(profile: Profile) -> str | None:

@@ -6,10 +6,13 @@ import contextlib
 import os
 import platform
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Hardware", "read_hardware", "usable_cores"]
+from edgeaudio.errors import ConfigError
+
+__all__ = ["Hardware", "pin", "read_hardware", "usable_cores"]
 
 _MOST_BYTES = 64 * 1024
 """Of any file that is read here; the cores of the largest boards are told in less."""
@@ -47,6 +50,25 @@ def usable_cores() -> frozenset[int]:
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
+
+
+def pin(cores: Collection[int]) -> None:
+    """Have this thread, and all that it starts from now on, run on `cores` only; none: wherever it may now.
+
+    Raises
+    ------
+    ConfigError
+        The system refuses.
+    """
+    if not cores or not hasattr(os, "sched_setaffinity"):
+        return
+    try:
+        os.sched_setaffinity(0, cores)  # 0 is the calling thread, not its process
+    except OSError as error:
+        raise ConfigError(
+            f"the profile's affinity {sorted(cores)} cannot be had: {error.strerror}",
+            hint="Change affinity, or leave it out.",
+        ) from None
 
 
 def _cuda_devices(root: Path) -> list[str]:

@@ -20,8 +20,8 @@ class Task(Protocol):
     milliseconds: on a live source the task then hears its frames in a second thread, so that no
     wake word waits for it, and is flushed before each `reset`, because what was said before a loss was
     said. ``shed(level)`` tells such a task to save work, until told otherwise and through any
-    reset: 0 none, 1 no tentative text, 2 a narrower search as well. ``graph`` is the network that it runs:
-    a profile then tells its steps from the decisions.
+    reset: so many of the measures that its profile names under ``shed``, the first ones. ``graph`` is
+    the network that it runs: a profile then tells its steps from the decisions.
     """
 
     @property

@@ -17,6 +17,7 @@ from edgeaudio.errors import ModelError, UsageError
 from edgeaudio.models.bundle import Bundle, load_bundle
 from edgeaudio.models.catalogue import find_language, find_model
 from edgeaudio.models.manifest import ModelManifest
+from edgeaudio.profiles.profile import Profile
 from edgeaudio.tasks.acoustic import AcousticModel, StreamingAcoustic
 from edgeaudio.tasks.windowed import WindowedAcoustic
 
@@ -49,6 +50,7 @@ def load_parts(
     hotwords: Sequence[str],
     backend: Runtime | None,
     decoder: DecoderName,
+    profile: Profile | None = None,
 ) -> Parts:
     """Load everything; see :meth:`edgeaudio.tasks.recognizer.Recognizer.load`."""
     bundle = load_bundle(find_model(name_or_path))
@@ -61,24 +63,31 @@ def load_parts(
         orders, search = _open_grammar(grammar, manifest, language)
         # What a grammar's decoder says of a word are log-odds already.
         captions = replace(manifest.recognition, confidence_scale=1.0, confidence_offset=0.0)
-        return Parts(_open_acoustic(bundle, backend), search, replace(manifest, captions=captions), orders)
+        return Parts(
+            _open_acoustic(bundle, backend, profile), search, replace(manifest, captions=captions), orders
+        )
     found = _open_decoder(manifest, language, hotwords, decoder)
-    return Parts(_open_acoustic(bundle, backend), found, manifest, None)
+    return Parts(_open_acoustic(bundle, backend, profile), found, manifest, None)
 
 
 def load_acoustic(
-    name_or_path: str | Path, *, language: str | Path | None, backend: Runtime | None
+    name_or_path: str | Path,
+    *,
+    language: str | Path | None,
+    backend: Runtime | None,
+    profile: Profile | None = None,
 ) -> tuple[AcousticModel, ModelManifest, Lexicon]:
     """Load what hears and what knows pronunciations, without a search for words."""
     bundle = load_bundle(find_model(name_or_path))
     manifest = bundle.manifest
     lexicon = Lexicon(manifest, language or manifest.recognition.language)
-    return _open_acoustic(bundle, backend), manifest, lexicon
+    return _open_acoustic(bundle, backend, profile), manifest, lexicon
 
 
-def _open_acoustic(bundle: Bundle, backend: Runtime | None) -> AcousticModel:
+def _open_acoustic(bundle: Bundle, backend: Runtime | None, profile: Profile | None) -> AcousticModel:
     windowed = bundle.manifest.recognition.window is not None
-    return (WindowedAcoustic if windowed else StreamingAcoustic)(open_graph(bundle, backend), bundle.manifest)
+    graph = open_graph(bundle, backend, profile)
+    return (WindowedAcoustic if windowed else StreamingAcoustic)(graph, bundle.manifest)
 
 
 def _open_decoder(

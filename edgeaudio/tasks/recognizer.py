@@ -22,6 +22,7 @@ from edgeaudio.decoding.base import Decoder, Hypothesis, LogProbs
 from edgeaudio.events import Caption, Event
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import ModelManifest
+from edgeaudio.profiles.profile import Measure, Profile
 from edgeaudio.tasks.acoustic import AcousticModel
 from edgeaudio.tasks.credibility import is_credible
 from edgeaudio.tasks.endpoint import Endpoint
@@ -71,6 +72,8 @@ class Recognizer:
         When a caption is over.
     grammar : Grammar, optional
         Says what a final text means, and when it is complete if `endpoint` does not.
+    measures : tuple of {"tentative_text", "search_width"}
+        What is done without, in this order, when it is late; see `shed`.
 
     Raises
     ------
@@ -89,6 +92,7 @@ class Recognizer:
         *,
         endpoint: Endpoint | None = None,
         grammar: Grammar | None = None,
+        measures: tuple[Measure, ...] = ("tentative_text", "search_width"),
     ) -> None:
         self._acoustic = acoustic
         self._decoder = decoder
@@ -108,7 +112,8 @@ class Recognizer:
         self._beam_width = self._beam.beam_width if self._beam else 0
         # A grammar's decoder knows nothing before the end, and has then weighed what is no order, too.
         self._grammar_decides = grammar is not None
-        self._shed = 0
+        self._measures = measures
+        self._tentative = True
         n_rows = math.ceil(self._endpoint.max_s / self._frame_s) + self._n_before + 2 * self._piece
         # All that was heard since the caption's beginning; while nobody speaks, the newest _n_before.
         self._rows = np.zeros((n_rows, len(acoustic.tokens)), np.float32)
@@ -126,6 +131,7 @@ class Recognizer:
         backend: Runtime | None = None,
         endpoint: Endpoint | None = None,
         decoder: DecoderName = "auto",
+        profile: Profile | None = None,
     ) -> Recognizer:
         """Load a model by its name, or from its folder.
 
@@ -140,12 +146,14 @@ class Recognizer:
         hotwords : sequence of str
             Words and phrases that are likely to be said.
         backend : {"onnx", "litert"}, optional
-            The runtime; without it LiteRT where it is installed and the model has a graph for it, else
-            onnxruntime.
+            The runtime, instead of the profile's; without both LiteRT where it is installed and the
+            model has a graph for it, else onnxruntime.
         endpoint : Endpoint, optional
             When a caption is over.
         decoder : {"auto", "greedy", "prefix", "lexicon"}
             How words are found; by default with the lexicon where there is one.
+        profile : Profile, optional
+            With what the network runs, and what is done without when it is late; default `Profile()`.
 
         Raises
         ------
@@ -157,7 +165,7 @@ class Recognizer:
         ConfigError
             If the grammar is wrong.
         BackendError
-            If the runtime is not installed.
+            If the runtime, or a provider that the profile names, is not installed.
         """
         parts = load_parts(
             name_or_path,
@@ -166,8 +174,16 @@ class Recognizer:
             hotwords=hotwords,
             backend=backend,
             decoder=decoder,
+            profile=profile,
         )
-        return cls(parts.acoustic, parts.decoder, parts.manifest, endpoint=endpoint, grammar=parts.grammar)
+        return cls(
+            parts.acoustic,
+            parts.decoder,
+            parts.manifest,
+            endpoint=endpoint,
+            grammar=parts.grammar,
+            measures=(profile or Profile()).shed,
+        )
 
     @property
     def name(self) -> str:
@@ -218,13 +234,15 @@ class Recognizer:
         self._speaking = False
 
     def shed(self, level: int) -> None:
-        """Do less work: 0 everything, 1 without tentative text, 2 with a narrower beam as well.
+        """Do less work: without the first `level` of the measures.
 
         Takes effect at once. To be called from the thread that calls `process`.
         """
-        self._shed = level
+        without = self._measures[:level]
+        self._tentative = "tentative_text" not in without
         if self._beam is not None:
-            self._beam.beam_width = self._beam_width if level < 2 else max(1, self._beam_width // _NARROW)
+            narrow = "search_width" in without
+            self._beam.beam_width = max(1, self._beam_width // _NARROW) if narrow else self._beam_width
 
     def _warm_up(self) -> None:
         """Read something, so that nothing compiles while somebody speaks."""
@@ -280,7 +298,7 @@ class Recognizer:
             self._decoder.commit(n_old)
             found = self._decoder.hypothesis()  # those that decide only at the end have not committed it
         return self._writer.update(
-            found, self._time.needed, tentative=not (self._grammar_decides or self._shed)
+            found, self._time.needed, tentative=self._tentative and not self._grammar_decides
         )
 
     def _end(self) -> Caption | None:

@@ -16,6 +16,7 @@ from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.models.manifest import ModelManifest
+from edgeaudio.profiles.profile import Profile
 from edgeaudio.tasks.trigger import Firing, Trigger, check_threshold
 from edgeaudio.types import Frames
 
@@ -104,6 +105,7 @@ class Spotter:
         *,
         backend: Runtime | None = None,
         threshold: float | None = None,
+        profile: Profile | None = None,
     ) -> Spotter:
         """Load a model by its name, or from its folder.
 
@@ -112,9 +114,12 @@ class Spotter:
         name_or_path : str or Path
             A name that ``edgeaudio models list`` shows, or the path of a bundle's folder.
         backend : {"onnx", "litert"}, optional
-            The runtime; without it LiteRT where it is installed, else onnxruntime.
+            The runtime, instead of the profile's; without both LiteRT where it is installed, else
+            onnxruntime.
         threshold : float, optional
             Instead of the model's own.
+        profile : Profile, optional
+            With what the network runs; default `Profile()`.
 
         Raises
         ------
@@ -123,13 +128,13 @@ class Spotter:
         ModelError
             If there is no such model, something is wrong with it, or it is a recogniser.
         BackendError
-            If the runtime is not installed.
+            If the runtime, or a provider that the profile names, is not installed.
         """
         if threshold is not None:
             check_threshold(threshold)
         bundle = load_bundle(find_model(name_or_path))
         _ = bundle.manifest.spotting  # refuse a recogniser before its graph is opened
-        return cls(open_graph(bundle, backend), bundle.manifest, threshold=threshold)
+        return cls(open_graph(bundle, backend, profile), bundle.manifest, threshold=threshold)
 
     @property
     def name(self) -> str:

@@ -32,14 +32,14 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "tests.cli.scripted"]
 
 
-def load(_name: str, _options: object) -> Spotter:
+def load(_name: str, _options: object, _profile: object) -> Spotter:
     """Stand in for the loading of a model."""
     from edgeaudio.testing import scripted_spotter
 
     return scripted_spotter([(0.5 + second, "computer") for second in range(100)])
 
 
-def load_recognizer(options: caption._Options) -> Recognizer:
+def load_recognizer(options: caption._Options, _profile: object) -> Recognizer:
     """Stand in for the loading of a recogniser."""
     from edgeaudio.testing import scripted_recognizer
 

@@ -39,7 +39,7 @@ def aligner() -> Aligner:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label, "load_recognizer", lambda options: scripted_recognizer(WORDS))
+    monkeypatch.setattr(label, "load_recognizer", lambda *_: scripted_recognizer(WORDS))
     monkeypatch.setattr(Aligner, "load", lambda *args, **options: aligner())
 
 

@@ -141,7 +141,7 @@ def test_without_any_text_there_is_nothing_to_compare(manifest: Callable[..., Pa
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "load_recognizer", lambda _: scripted_recognizer(WORDS))
+    monkeypatch.setattr(command, "load_recognizer", lambda *_: scripted_recognizer(WORDS))
 
 
 @pytest.mark.usefixtures("scripted")
@@ -180,7 +180,7 @@ def test_the_command_prints_orders(
 ) -> None:
     (tmp_path / "a.jsgf").write_text(GRAMMAR)
     grammar = Grammar.parse(GRAMMAR)
-    monkeypatch.setattr(command, "load_recognizer", lambda _: scripted_recognizer(WORDS, grammar=grammar))
+    monkeypatch.setattr(command, "load_recognizer", lambda *_: scripted_recognizer(WORDS, grammar=grammar))
     path = manifest(("a", "turn the lights off"), ("b", "turn the lights on"), ("c", "what time is it"))
     code, out, _ = run("evaluate", "captions", path, "--grammar", tmp_path / "a.jsgf")
     assert code == 0
@@ -223,7 +223,7 @@ def test_bad_manifests(
 def test_a_grammar_that_does_not_exist_is_told_before_the_model_is_loaded(
     run: Run, manifest: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "load_recognizer", lambda _: pytest.fail("loaded"))
+    monkeypatch.setattr(command, "load_recognizer", lambda *_: pytest.fail("loaded"))
     code, _, err = run("evaluate", "captions", manifest(("a", "go")), "--grammar", "none.jsgf")
     assert code == 7
     assert "none.jsgf" in err
