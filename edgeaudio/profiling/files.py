@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -12,10 +13,14 @@ from edgeaudio.config import read_bounded
 from edgeaudio.errors import InputError, OutputError
 from edgeaudio.profiling.measurement import FORMAT, Measurement
 
-__all__ = ["check_writable", "encode", "read_measurement", "write_whole"]
+__all__ = ["check_writable", "decode", "encode", "read_measurement", "write_whole"]
 
 _MAX_BYTES = 64 * 2**20
 """A run of a day keeps some thousand passes of each stage, as one of a minute does: a megabyte or two."""
+
+
+_HINT = "Write one: edgeaudio profile --output FILE.json"
+_Kind = TypeVar("_Kind")
 
 
 class _Head(msgspec.Struct):
@@ -26,9 +31,9 @@ class _Head(msgspec.Struct):
     stages: msgspec.Raw
 
 
-def encode(measurement: Measurement) -> bytes:
-    """Return the measurement as JSON, a field a line, so that two of them can be compared by eye."""
-    return msgspec.json.format(msgspec.json.encode(measurement), indent=1) + b"\n"
+def encode(measured: msgspec.Struct) -> bytes:
+    """Return JSON, a field a line, so that two measurements can be compared by eye."""
+    return msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n"
 
 
 def read_measurement(path: Path) -> Measurement:
@@ -39,27 +44,30 @@ def read_measurement(path: Path) -> Measurement:
     InputError
         The file cannot be read, is no measurement, has another version, or says what cannot be.
     """
-    data = read_bounded(path, _MAX_BYTES, InputError)
-    try:
-        head = msgspec.json.decode(data, type=_Head)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(
-            f"{path} is no measurement: {error}", hint="Write one: edgeaudio profile --output FILE.json"
-        ) from error
+    return decode(read_bounded(path, _MAX_BYTES, InputError), str(path))
+
+
+def decode(data: bytes, where: str) -> Measurement:
+    """Return the measurement that `data` is, which came from `where`; raises as `read_measurement` does."""
+    head = _decode(data, _Head, f"{where} is no measurement")
     if head.format != FORMAT:
         age = "older" if head.format < FORMAT else "newer"
         raise InputError(
-            f"{path} has format {head.format}, and this version reads format {FORMAT}",
+            f"{where} has format {head.format}, and this version reads format {FORMAT}",
             hint=f"Measure again, or read it with the {age} edgeaudio that wrote it.",
         )
-    try:
-        measurement = msgspec.json.decode(data, type=Measurement)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is a spoiled measurement: {error}", hint="Measure again.") from error
+    measurement = _decode(data, Measurement, f"{where} is a spoiled measurement")
     problem = _problem(measurement)
     if problem:
-        raise InputError(f"{path} is a spoiled measurement: {problem}", hint="Measure again.")
+        raise InputError(f"{where} is a spoiled measurement: {problem}", hint=_HINT)
     return measurement
+
+
+def _decode(data: bytes, type_: type[_Kind], complaint: str) -> _Kind:
+    try:
+        return msgspec.json.decode(data, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{complaint}: {error}", hint=_HINT) from error
 
 
 def _problem(measurement: Measurement) -> str | None:
