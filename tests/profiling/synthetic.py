@@ -22,6 +22,7 @@ from edgeaudio.profiling.measurement import (
 )
 
 HOP_S = 0.08
+WARM_UP_S = 2.0
 Values = npt.NDArray[np.float64]
 
 
@@ -31,48 +32,41 @@ def measurement(seconds: float = 60.0, *, seed: int = 6, stalls: int = 3, **chan
     Further arguments replace fields of the `Measurement`.
     """
     rng = np.random.default_rng(seed)
-    captured = np.arange(1, round(seconds / HOP_S)) * HOP_S
-    slow = rng.choice(len(captured), size=min(stalls, len(captured)), replace=False)
-    lag = 0.6 * rng.lognormal(0.0, 0.3, len(captured))
-    lag[slow] += rng.uniform(130.0, 320.0, len(slow))
-    read = captured + lag / 1000
-    frontend = 0.12 * rng.lognormal(0.0, 0.12, len(captured))
-    model = 1.9 * rng.lognormal(0.0, 0.1, len(captured)) + (rng.random(len(captured)) < 0.03) * 4.0
-    model[slow[:1]] += 140.0
-    trigger = 0.03 * rng.lognormal(0.0, 0.2, len(captured))
+    captured = WARM_UP_S + np.arange(1, round(seconds / HOP_S)) * HOP_S
+    n = len(captured)
+    slow = rng.choice(n, size=min(stalls, n), replace=False)
+    asleep, busy = slow[1:], slow[:1]
+    woken = 0.6 * rng.lognormal(0.0, 0.3, n)
+    woken[asleep] += rng.uniform(130.0, 320.0, len(asleep))
+    frontend = 0.12 * rng.lognormal(0.0, 0.12, n)
+    model = 1.9 * rng.lognormal(0.0, 0.1, n) + (rng.random(n) < 0.03) * 4.0
+    model[busy] += 140.0
+    trigger = 0.03 * rng.lognormal(0.0, 0.2, n)
+    rest = 0.08 * rng.lognormal(0.0, 0.15, n)
+    read, done = _queue(captured, woken / 1000, (frontend + model + trigger + rest) / 1000)
+    lag = 1000 * (read - captured)
     heard = read + frontend / 1000
     decided = heard + (model + trigger) / 1000
-    chunk = np.flatnonzero(np.arange(len(captured)) % 2)
+    chunk = np.arange(1, n, 2)
     acoustic = 21.0 * rng.lognormal(0.0, 0.08, len(chunk))
     search = 4.0 * rng.lognormal(0.0, 0.5, len(chunk))
     handed = decided[chunk] + 0.0001
-    word = np.arange(20, len(captured) - 1, 45)
+    word = np.arange(20, n - 1, 45)
     late = 0.2 * rng.lognormal(0.0, 0.4, len(word))
     to_caller = 1000 * (decided[word] - captured[word]) + late + 20.0
+    wake, captions = "wake-computer", "captions-en-small"
     stages = [
-        stage("wait", "wait", read[:-1], 1000 * np.maximum(0.0002, np.diff(read) - 0.003), seconds),
+        stage("wait", "wait", done[:-1], 1000 * (read[1:] - done[:-1]), seconds),
         stage("ring", "ring", captured, lag, seconds),
         stage("frontend log_mel 40", "frontend", read, frontend, seconds),
-        stage("model wake-computer", "model", heard, model, seconds, "wake-computer"),
-        stage("decode wake-computer", "decode", heard + model / 1000, trigger, seconds, "wake-computer"),
-        stage("model captions-en-small", "model", handed, acoustic, seconds, "captions-en-small"),
-        stage(
-            "decode captions-en-small",
-            "decode",
-            handed + acoustic / 1000,
-            search,
-            seconds,
-            "captions-en-small",
-        ),
+        stage(f"model {wake}", "model", heard, model, seconds, wake),
+        stage(f"decode {wake}", "decode", heard + model / 1000, trigger, seconds, wake),
+        stage("engine", "engine", decided, rest, seconds),
+        stage(f"model {captions}", "model", handed, acoustic, seconds, captions),
+        stage(f"decode {captions}", "decode", handed + acoustic / 1000, search, seconds, captions),
         stage("event", "event", decided[word], late, seconds),
-        stage(
-            "end to end wake-computer",
-            "end to end",
-            captured[word] - 0.02,
-            to_caller,
-            seconds,
-            "wake-computer",
-        ),
+        stage(f"end to end {wake}", "end to end", captured[word] - 0.02, to_caller, seconds, wake),
+        stage(f"word {wake}", "word", captured[word] - 0.22, to_caller + 200.0, seconds, wake),
     ]
     facts: dict[str, Any] = {
         "made": "2026-11-21T15:20:03Z",
@@ -117,9 +111,10 @@ def measurement(seconds: float = 60.0, *, seed: int = 6, stalls: int = 3, **chan
             Stall(
                 at_s=float(captured[i]),
                 duration_ms=float(lag[i]),
-                stage="model wake-computer" if i in slow[:1] else "ring",
+                stage="wait" if i in asleep else f"model {wake}",
             )
-            for i in sorted(slow)
+            for i in sorted([*asleep, *(busy + 1)])
+            if i < n
         ],
         "cost": Cost(
             cpu_share=0.207,
@@ -132,7 +127,7 @@ def measurement(seconds: float = 60.0, *, seed: int = 6, stalls: int = 3, **chan
             voluntary_switches=5210,
             involuntary_switches=87,
         ),
-        "losses": Losses(shed_seconds={"tentative text": 0.4}, max_lag_ms=float(lag.max())),
+        "losses": Losses(shed_seconds={"tentative_text": 0.4}, max_lag_ms=float(lag.max())),
         "sensors": _sensors(rng, seconds),
         "overhead": Overhead(timestamp_ns=61.0, timestamps_per_s=112.0, share_of_busy=0.0004),
         "start_up": StartUp(
@@ -142,7 +137,7 @@ def measurement(seconds: float = 60.0, *, seed: int = 6, stalls: int = 3, **chan
     return Measurement(**(facts | changes))
 
 
-def stage(
+def stage(  # noqa: PLR0917
     name: str, group: Any, moments_s: Values, durations_ms: Values, seconds: float, task: str | None = None
 ) -> Stage:
     """Sum passes up as a run does, with intervals that are only plausible."""
@@ -160,9 +155,21 @@ def stage(
         max_ms=float(durations_ms.max()),
         mean_interval_ms=(0.97 * mean, 1.03 * mean),
         p95_interval_ms=(0.95 * p95, 1.06 * p95),
-        share=0.0 if group in {"wait", "ring", "end to end"} else float(durations_ms.sum()) / 1000 / seconds,
+        share=0.0
+        if group in {"wait", "ring", "event", "end to end", "word"}
+        else float(durations_ms.sum()) / 1000 / seconds,
         samples=[(float(t), float(d)) for t, d in zip(moments_s, durations_ms, strict=True)],
     )
+
+
+def _queue(captured: Values, woken_s: Values, computing_s: Values) -> tuple[Values, Values]:
+    """Return when each block is read, which is not before the one before it is done, and when it is done."""
+    read, done = np.empty_like(captured), np.empty_like(captured)
+    free = 0.0
+    for i, moment in enumerate(captured):
+        read[i] = max(moment + woken_s[i], free)
+        done[i] = free = read[i] + computing_s[i]
+    return read, done
 
 
 def _task(kind: str, model: str, events: int) -> Task:
@@ -178,7 +185,7 @@ def _task(kind: str, model: str, events: int) -> Task:
 
 
 def _sensors(rng: np.random.Generator, seconds: float) -> list[Sensor]:
-    t = np.arange(0.5, seconds, 0.5)
+    t = np.arange(0.5, WARM_UP_S + seconds, 0.5)
     frequency = "/sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"
 
     def sensor(name: str, unit: str, source: str, values: Values) -> Sensor:
