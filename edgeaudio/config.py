@@ -142,16 +142,19 @@ def _hint(message: str, type_: Any) -> str | None:
 def _fields_at(info: Any, path: str) -> list[str]:
     """Return the encoded field names of the structure at ``path``, e.g. ``$.graphs.onnx``."""
     for step in re.findall(r"\.([^.\[]+)|(\[[^\]]*\])", path):
-        info = _without_none(info)
+        info = _plain(info)
         if step[0] and isinstance(info, msgspec.inspect.StructType):
             info = next((f.type for f in info.fields if f.encode_name == step[0]), None)
         else:
             info = getattr(info, "item_type", None) or getattr(info, "value_type", None)
-    info = _without_none(info)
+    info = _plain(info)
     return [f.encode_name for f in info.fields] if isinstance(info, msgspec.inspect.StructType) else []
 
 
-def _without_none(info: Any) -> Any:
+def _plain(info: Any) -> Any:
+    """Return the structure that may be described, and may be None."""
+    if isinstance(info, msgspec.inspect.Metadata):
+        info = info.type
     if isinstance(info, msgspec.inspect.UnionType):
         return next((t for t in info.types if isinstance(t, msgspec.inspect.StructType)), info)
     return info

@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True):
     bands: list[Band] = []
     named: dict[str, Band] = {}
     main: Band | None = None
+    told: Annotated[Band | None, msgspec.Meta(description="Described.")] = None
 
     def __post_init__(self) -> None:
         if self.block_ms == 13.0:
@@ -45,8 +46,9 @@ def test_values_arrive_typed(tmp_path: Path) -> None:
     ("text", "problem", "advice"),
     [
         ("blok_ms: 1", "unknown field `blok_ms`", "Did you mean 'block_ms'?"),
-        ("qqqq: 1", "unknown field `qqqq`", "Known keys here: block_ms, words, bands, named, main."),
+        ("qqqq: 1", "unknown field `qqqq`", "Known keys here: block_ms, words, bands, named, main, told."),
         ("main: {low_hz: 1, hi_hz: 2}", "`$.main`", "Did you mean 'high_hz'?"),
+        ("told: {low_hz: 1, hi_hz: 2}", "`$.told`", "Did you mean 'high_hz'?"),
         ("bands: [{low_hz: 1, hih_hz: 2}]", "`$.bands[0]`", "Did you mean 'high_hz'?"),
         ("named: {a: {lo_hz: 1}}", "`$.named[...]`", "Did you mean 'low_hz'?"),
         ("words: [yes, no]", "Expected `str`, got `bool` - at `$.words[0]`", "put them in quotes"),

@@ -234,4 +234,6 @@ def json_schema() -> dict[str, Any]:
     schema = msgspec.json.schema(Profile)
     for part in schema["$defs"].values():
         part["description"] = inspect.cleandoc(part["description"])
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "edgeaudio profile", **schema}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "edgeaudio profile"}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode({**head, **schema}))
+    return plain
