@@ -12,7 +12,7 @@ from edgeaudio.sources.array import ArraySource
 from edgeaudio.sources.file import FileSource
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["BUNDLED", "recordings"]
+__all__ = ["BUNDLED", "load", "recordings"]
 
 BUNDLED = tuple(Path(__file__).parents[1] / "assets" / name for name in ("demo.flac", "speech.flac"))
 """Wake words, commands and sentences that come with edgeaudio."""
@@ -38,12 +38,17 @@ def recordings(paths: Sequence[Path] = BUNDLED, *, channel: int | None = None) -
     EdgeAudioError
         A file cannot be read.
     """
-    room = _LONGEST_S * SAMPLE_RATE_HZ
-    heard = [block for path in paths for block in _blocks(path, channel, room)]
-    samples = np.concatenate(heard)[:room]
+    samples = load(paths, channel=channel)
     source = ArraySource(itertools.repeat(samples), paced=True, block=_BLOCK_SAMPLES)
     source.name = " + ".join(path.name for path in paths)
     return source
+
+
+def load(paths: Sequence[Path] = BUNDLED, *, channel: int | None = None) -> Samples:
+    """Return what `recordings` plays, ``[n] float32`` at 16 kHz; it raises the same."""
+    room = _LONGEST_S * SAMPLE_RATE_HZ
+    heard = [block for path in paths for block in _blocks(path, channel, room)]
+    return np.concatenate(heard)[:room]
 
 
 def _blocks(path: Path, channel: int | None, most: int) -> Iterator[Samples]:
