@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 from collections import Counter
 from typing import Any
 
@@ -103,6 +105,30 @@ class OnnxGraph:
             self._states[0][spec.name].fill(spec.fill)
 
 
+def _runtime(profile: Profile) -> Any:
+    """Return onnxruntime, if it was built with the profile's providers."""
+    try:
+        import onnxruntime as ort
+    except ImportError as exc:
+        raise BackendError(
+            f"onnxruntime cannot be imported: {exc}", hint="pip install 'edgeaudio[onnx]'"
+        ) from exc
+    available = ort.get_available_providers()
+    absent = [provider for provider in profile.providers if ORT_NAMES[provider] not in available]
+    if absent:
+        raise BackendError(
+            f"onnxruntime {ort.__version__} is installed without {' and '.join(absent)}, which the profile"
+            f" '{profile.name}' asks for",
+            hint=f"{advice(absent)} Or choose a profile for the CPU: edgeaudio profiles list",
+        )
+    if profile.providers != ("cpu",) and hasattr(ort, "preload_dlls"):
+        # CUDA's and cuDNN's libraries, where pip has installed them. It prints what it does not find, on
+        # standard output; what matters is told when the provider cannot be loaded.
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
+    return ort
+
+
 def read_onnx(source: GraphSource, profile: Profile) -> tuple[bytes, Signature, Precision]:
     """Return the graph in the precision that was asked for, its signature, and the precision it has."""
     data, signature = source.read_graph("onnx"), source.signature("onnx")
@@ -117,6 +143,7 @@ def read_onnx(source: GraphSource, profile: Profile) -> tuple[bytes, Signature, 
         return data, signature, "float32"
     if profile.precision == "int8":
         return data, signature, "int8"
+    _runtime(profile)  # a missing provider is told before what only it needs
     from edgeaudio.backends.widen import widen
 
     return *widen(source.name, data, signature), "float32"
@@ -124,13 +151,7 @@ def read_onnx(source: GraphSource, profile: Profile) -> tuple[bytes, Signature, 
 
 def open_session(model: str, data: bytes, profile: Profile) -> Any:
     """Return an `onnxruntime.InferenceSession` as the profile wants it; raises as `OnnxGraph` does."""
-    try:
-        import onnxruntime as ort
-    except ImportError as exc:
-        raise BackendError(
-            f"onnxruntime cannot be imported: {exc}", hint="pip install 'edgeaudio[onnx]'"
-        ) from exc
-    _check_built(ort, profile)
+    ort = _runtime(profile)
     options = ort.SessionOptions()
     options.intra_op_num_threads = profile.threads
     options.inter_op_num_threads = 1
@@ -156,20 +177,6 @@ def open_session(model: str, data: bytes, profile: Profile) -> Any:
         ) from exc
     _check_loaded(session, profile)
     return session
-
-
-def _check_built(ort: Any, profile: Profile) -> None:
-    """Refuse providers that this onnxruntime was built without."""
-    available = ort.get_available_providers()
-    absent = [provider for provider in profile.providers if ORT_NAMES[provider] not in available]
-    if absent:
-        raise BackendError(
-            f"onnxruntime {ort.__version__} is installed without {' and '.join(absent)}, which the profile"
-            f" '{profile.name}' asks for",
-            hint=f"{advice(absent)} Or choose a profile for the CPU: edgeaudio profiles list",
-        )
-    if profile.providers != ("cpu",) and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # CUDA's and cuDNN's libraries, where pip has installed them
 
 
 def _check_loaded(session: Any, profile: Profile) -> None:
