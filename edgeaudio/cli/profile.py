@@ -10,9 +10,11 @@ from edgeaudio.cli.background import StopSignals
 from edgeaudio.cli.common import log_level_option, quiet_libraries, seconds
 from edgeaudio.cli.listening import backend_option, profile_option
 from edgeaudio.cli.profile_compare import compare
+from edgeaudio.cli.profile_loopback import check_loopback, loopback
 from edgeaudio.cli.profile_matrix import check_matrix, measure_matrix
 from edgeaudio.cli.profile_report import check_files, no_budgets, report, report_options, tell
 from edgeaudio.cli.profile_run import ProfileOptions
+from edgeaudio.cli.profile_streams import check_streams, streams
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,6 +72,18 @@ class _ProfileGroup(click.Group):
 @backend_option
 @click.option("--start-up/--no-start-up", default=True, help="Measure a start, too, in a process of its own.")
 @click.option("--tasks-matrix", "matrix", is_flag=True, help="Measure what each further task costs instead.")
+@click.option(
+    "--streams",
+    type=int,
+    metavar="N",
+    help="Measure N streams at once through one model instead, and how many are possible.",
+)
+@click.option(
+    "--loopback",
+    is_flag=True,
+    help="Measure instead how long clicks take through the loudspeaker into the microphone.",
+)
+@click.option("--loudspeaker", metavar="INDEX|NAME", help="The one for --loopback.  [default: the system's]")
 @report_options
 @log_level_option
 def profile(**options: Any) -> int | None:
@@ -93,6 +107,9 @@ def _run(options: ProfileOptions) -> int | None:
     _check(options)
     if options.matrix:
         check_matrix(options, wanted)
+    if options.streams is not None:
+        check_streams(options, wanted)
+    check_loopback(options)
     chosen = choose_profile(options.profile)
     if options.gate and chosen.budgets == Budgets():
         raise no_budgets(chosen.name)
@@ -100,6 +117,10 @@ def _run(options: ProfileOptions) -> int | None:
     with signals.caught(), quiet_libraries():
         if options.matrix:
             return measure_matrix(options, wanted, chosen, signals)
+        if options.streams is not None:
+            return streams(options, wanted[0], chosen, signals)
+        if options.loopback:
+            return loopback(options, chosen, signals)
         return _measure(options, wanted, chosen, signals)
 
 
@@ -129,6 +150,19 @@ def _measure(
 
 def _check(options: ProfileOptions) -> None:
     """Refuse options that contradict each other, and files that could not be written in the end."""
+    asked = {
+        "--tasks-matrix": options.matrix,
+        "--streams": options.streams is not None,
+        "--loopback": options.loopback,
+    }
+    instead = [name for name, given in asked.items() if given]
+    if len(instead) > 1:
+        raise UsageError(f"{' and '.join(instead)} are different measurements", hint="Give one of them.")
+    if instead and (options.gate or options.html is not None or options.trace is not None):
+        raise UsageError(
+            f"{instead[0]} has a table and JSON, and nothing else",
+            hint="Leave --gate, --html and --trace out.",
+        )
     if options.source in ("", "-"):
         what = "standard input goes by no clock" if options.source else "SOURCE is empty"
         raise UsageError(what, hint="Give a file, --microphone, or nothing for the recordings of edgeaudio.")

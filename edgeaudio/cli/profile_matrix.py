@@ -32,11 +32,6 @@ def check_matrix(options: ProfileOptions, wanted: Sequence[Wanted]) -> None:
         raise UsageError(
             "--tasks-matrix compares tasks, and one was given", hint="Give --task twice or more."
         )
-    if options.gate or options.html is not None or options.trace is not None:
-        raise UsageError(
-            "--tasks-matrix has a table and JSON, and nothing else",
-            hint="Leave --gate, --html and --trace out.",
-        )
 
 
 def measure_matrix(

@@ -46,6 +46,9 @@ class ProfileOptions(ReportOptions):
     backend: Runtime | None
     start_up: bool
     matrix: bool
+    streams: int | None
+    loopback: bool
+    loudspeaker: str | None
 
     @property
     def wants_microphone(self) -> bool:
