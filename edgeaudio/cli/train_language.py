@@ -49,6 +49,19 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="How often a word must occur that the dictionary lacks.",
 )
 @click.option(
+    "--further",
+    multiple=True,
+    type=_FILE,
+    help="Text of another kind, such as books: learned apart and mixed in. Repeatable.",
+)
+@click.option(
+    "--further-weight",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="How much --further counts, however long it is.",
+)
+@click.option(
     "--exclude",
     "excluded",
     multiple=True,

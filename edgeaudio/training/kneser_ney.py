@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.decoding.ngrams import SENTENCE_END, SENTENCE_START, Ngrams, Table
 
-__all__ = ["Level", "estimate", "n_grams", "prune", "tables"]
+__all__ = ["Level", "estimate", "mixed", "n_grams", "prune", "tables"]
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -33,13 +34,13 @@ class Level:
 
     ``prefix`` and ``suffix`` are the places of an n-gram's first and last words in the level below;
     ``count`` says how often it occurs; ``prob`` is what it has, ``backoff`` the share of what it
-    leaves to shorter contexts.
+    leaves to shorter contexts. In a mixture counts are parts of all.
     """
 
     grams: NDArray[np.int32]
     prefix: Counts
     suffix: Counts
-    count: Counts
+    count: Counts | Floats
     prob: Floats
     backoff: Floats
 
@@ -62,7 +63,7 @@ def estimate(sentences: Sequence[NDArray[np.int32]], *, n_words: int, order: int
     levels = _count(*_stream(sentences), n_words=n_words, order=order)
     shorter = np.full(n_words, 1.0 / (n_words - 1))
     for place, level in enumerate(levels):
-        counts = level.count
+        counts = cast(Counts, level.count)
         if place + 1 < len(levels):
             # In how many contexts, not how often; what begins a sentence has no context but that.
             contexts = np.bincount(levels[place + 1].suffix, minlength=len(counts))
@@ -109,6 +110,36 @@ def prune(levels: Sequence[Level], threshold: float) -> list[Level]:
     return levels
 
 
+def mixed(models: Sequence[Sequence[Level]], weights: Sequence[float]) -> list[Level]:
+    """Mix models of one vocabulary and order linearly: each n-gram that any of them has gets the mean.
+
+    Parameters
+    ----------
+    models : sequence of list of Level
+        As `estimate` returns them.
+    weights : sequence of float
+        How much each counts; they sum to one.
+
+    Notes
+    -----
+    Where a model lacks an n-gram, what its shorter n-grams give counts, so that the mean is that of the
+    models' own probabilities. Counts are relative frequencies then, for `prune`.
+    """
+    firsts = [model[0] for model in models]
+    n_words = len(firsts[0].prob)
+    here = np.arange(n_words)
+    parts = [
+        _Part(weight, float(first.count.sum()), first.prob, first.backoff, here)
+        for weight, first in zip(weights, firsts, strict=True)
+    ]
+    levels = [_mean(firsts[0], parts, firsts)]
+    for own in list(zip(*models, strict=True))[1:]:
+        level, parts = _longer(n_words, levels[-1], parts, own)
+        levels[-1] = replace(levels[-1], backoff=_shares(level, levels[-1]))
+        levels.append(level)
+    return [*levels[:-1], replace(levels[-1], backoff=np.ones(len(levels[-1].prob)))]
+
+
 def n_grams(levels: Sequence[Level]) -> int:
     """Return how many n-grams there are, single words not counted."""
     return sum(len(level.count) for level in levels[1:])
@@ -121,6 +152,59 @@ def tables(levels: Sequence[Level], n_words: int) -> Ngrams:
             n_words,
             tuple(Table(level.grams, np.log(level.prob), np.log(level.backoff)) for level in levels),
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One model of a mixture: what it gives each n-gram of one length, and where it has them itself."""
+
+    weight: float
+    total: float
+    """Words it was estimated from."""
+    probs: Floats
+    backoffs: Floats
+    """Of its own n-grams."""
+    mean: Counts
+    """Where in the mixture each of its own n-grams lies."""
+
+    def next(self, own: Level, mean: Counts, prefix: Counts, suffix: Counts) -> _Part:
+        """The same model a word further, where the mixture's n-grams have this `prefix` and `suffix`."""
+        left = np.ones(len(self.probs))
+        left[self.mean] = self.backoffs
+        probs = left[prefix] * self.probs[suffix]
+        probs[mean] = own.prob
+        return replace(self, probs=probs, backoffs=own.backoff, mean=mean)
+
+    def frequency(self, own: Level) -> Floats:
+        """Relative frequencies in the order of the mixture, times the weight."""
+        found = np.zeros(len(self.probs))
+        found[self.mean] = own.count * (self.weight / self.total)
+        return found
+
+
+def _longer(
+    n_words: int, below: Level, parts: Sequence[_Part], own: Sequence[Level]
+) -> tuple[Level, list[_Part]]:
+    """The mixture's level above `below`, made of the models' own ones."""
+    keys = [part.mean[one.prefix] * n_words + one.grams[:, -1] for part, one in zip(parts, own, strict=True)]
+    union = np.unique(np.concatenate(keys))
+    prefix = union // n_words
+    places = [np.searchsorted(union, key) for key in keys]
+    suffix = np.empty(len(union), dtype=np.int64)
+    for part, one, place in zip(parts, own, places, strict=True):
+        suffix[place] = part.mean[one.suffix]
+    parts = [
+        part.next(one, place, prefix, suffix) for part, one, place in zip(parts, own, places, strict=True)
+    ]
+    grams = np.column_stack((below.grams[prefix], (union % n_words).astype(np.int32)))
+    return _mean(Level(grams, prefix, suffix, union, below.prob, np.ones(len(union))), parts, own), parts
+
+
+def _mean(level: Level, parts: Sequence[_Part], own: Sequence[Level]) -> Level:
+    """The level with the parts' weighted means."""
+    prob = np.sum([part.weight * part.probs for part in parts], axis=0)
+    count = np.sum([part.frequency(one) for part, one in zip(parts, own, strict=True)], axis=0)
+    return replace(level, prob=prob, count=count)
 
 
 def _stream(sentences: Sequence[NDArray[np.int32]]) -> tuple[Counts, Counts]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeaudio.decoding.arpa import read_arpa, write_arpa
 from edgeaudio.decoding.automaton import step
@@ -20,7 +21,7 @@ from edgeaudio.decoding.ngrams import SENTENCE_END, SPECIAL_WORDS, UNKNOWN, Ngra
 from edgeaudio.decoding.pack import write_language
 from edgeaudio.errors import InputError, OutputError, UsageError
 from edgeaudio.training.graphones import phone_errors, train_pronouncer
-from edgeaudio.training.kneser_ney import Level, estimate, n_grams, prune, tables
+from edgeaudio.training.kneser_ney import Level, estimate, mixed, n_grams, prune, tables
 from edgeaudio.training.language_card import write_language_card
 from edgeaudio.training.sentences import Sentence, read_sentences, sources, without
 from edgeaudio.training.vocabulary import choose_words, held_out_words, say, speakable
@@ -43,8 +44,9 @@ class LanguageJob:
     """What is to be made of what.
 
     ``texts`` are learned from, except for sentences that resemble those of ``excluded``, which are
-    measured on; or the n-grams are those of ``from_arpa``. ``max_bytes`` bounds the packed file unless
-    ``threshold`` says how much is pruned.
+    measured on; or the n-grams are those of ``from_arpa``. What is said in ``further`` texts of another
+    kind, of any length, counts as the part ``further_weight`` of the n-grams. ``max_bytes`` bounds the
+    packed file unless ``threshold`` says how much is pruned.
     """
 
     texts: tuple[Path, ...]
@@ -54,6 +56,8 @@ class LanguageJob:
     max_bytes: int = DEFAULT_BYTES
     threshold: float | None = None
     min_count: int = 2
+    further: tuple[Path, ...] = ()
+    further_weight: float = 0.5
     excluded: tuple[Path, ...] = ()
     arpa: Path | None = None
     from_arpa: Path | None = None
@@ -76,6 +80,8 @@ def train_language(job: LanguageJob, tell: Tell, progress: Progress) -> dict[str
     """
     if bool(job.texts) == bool(job.from_arpa):
         raise UsageError("give either texts or --from-arpa", hint="edgeaudio train language --help")
+    if job.further and not job.texts:
+        raise UsageError("--further is mixed into n-grams that are learned from texts", hint="Give texts.")
     _make_folder(job.output)
     lexicon = speakable(read_lexicon(job.lexicon))
     tell(f"{len(lexicon)} words in {job.lexicon.name}; learning how words are said")
@@ -86,9 +92,10 @@ def train_language(job: LanguageJob, tell: Tell, progress: Progress) -> dict[str
         used: list[Sentence] = []
         tests = {_title(path): list(read_sentences(path)) for path in job.excluded}
     else:
-        used, tests, n_left_out = _sentences(job, tell)
+        texts, tests, n_left_out = _sentences(job, tell)
+        used = [sentence for text in texts for sentence in text]
         progress(0.4)
-        words, said, ngrams, facts = _estimate(job, used, lexicon, pronouncer, tell)
+        words, said, ngrams, facts = _estimate(job, texts, lexicon, pronouncer, tell)
         facts["left_out"] = n_left_out
     progress(0.7)
     language = Language.assemble(words, said, *ngrams.automaton())
@@ -172,17 +179,23 @@ def _pronouncer(lexicon: Lexicon, folder: Path) -> tuple[Pronouncer, dict[str, A
     }
 
 
-def _sentences(job: LanguageJob, tell: Tell) -> tuple[list[Sentence], dict[str, list[Sentence]], int]:
-    """What to learn from, what to measure on, and how many sentences were too much like the latter."""
-    found = [sentence for path in job.texts for sentence in read_sentences(path)]
+def _sentences(job: LanguageJob, tell: Tell) -> tuple[list[list[Sentence]], dict[str, list[Sentence]], int]:
+    """What to learn from, further texts apart; what to measure on; how many sentences were too like that."""
     tests = {_title(path): list(read_sentences(path)) for path in job.excluded}
-    kept = without(found, (sentence for test in tests.values() for sentence in test))
-    used = [sentence for place, sentence in enumerate(kept) if place % _EVERY]
-    if not used:
-        raise InputError("there is no text to learn from", hint="Give more than one sentence.")
-    tests = {"held-out sentences": kept[::_EVERY], **tests}
-    tell(f"{len(used)} sentences, {len(found) - len(kept)} left out as too much like those to measure on")
-    return used, tests, len(found) - len(kept)
+    texts: list[list[Sentence]] = []
+    held_out: list[Sentence] = []
+    n_left_out = 0
+    for paths in filter(None, (job.texts, job.further)):
+        found = [sentence for path in paths for sentence in read_sentences(path)]
+        kept = without(found, (sentence for test in tests.values() for sentence in test))
+        n_left_out += len(found) - len(kept)
+        held_out = held_out or kept[::_EVERY]
+        texts.append([sentence for place, sentence in enumerate(kept) if place % _EVERY])
+        if not texts[-1]:
+            raise InputError("there is no text to learn from", hint="Give more than one sentence.")
+    n_used = sum(map(len, texts))
+    tell(f"{n_used} sentences, {n_left_out} left out as too much like those to measure on")
+    return texts, {"held-out sentences": held_out, **tests}, n_left_out
 
 
 def _title(path: Path) -> str:
@@ -192,20 +205,22 @@ def _title(path: Path) -> str:
 
 def _estimate(
     job: LanguageJob,
-    sentences: Sequence[Sentence],
+    texts: Sequence[Sequence[Sentence]],
     lexicon: Lexicon,
     pronouncer: Pronouncer,
     tell: Tell,
 ) -> tuple[list[str], Lexicon, Ngrams, dict[str, Any]]:
-    said = choose_words(sentences, lexicon, pronouncer, min_count=job.min_count)
+    said = choose_words(texts, lexicon, pronouncer, min_count=job.min_count)
     words = [*SPECIAL_WORDS, *sorted(said)]
     ids = {word: number for number, word in enumerate(words)}
     tell(f"{len(said)} words chosen; counting what follows what")
-    numbers = [
-        np.array([ids.get(word, UNKNOWN) for word in sentence.words], dtype=np.int32)
-        for sentence in sentences
+    models = [
+        estimate([_numbers(sentence, ids) for sentence in text], n_words=len(words), order=job.order)
+        for text in texts
     ]
-    levels = estimate(numbers, n_words=len(words), order=job.order)
+    levels = models[0]
+    if len(models) > 1:
+        levels = mixed(models, (1.0 - job.further_weight, job.further_weight))
     n_found = n_grams(levels)
     if job.threshold is None:
         levels, threshold = fit(levels, job.max_bytes, _lexicon_bytes(said))
@@ -215,6 +230,10 @@ def _estimate(
     tell(f"{n_grams(levels)} of {n_found} n-grams kept, pruned at {threshold:.2g}")
     facts = {"words": len(said), "order": job.order, "ngrams": n_grams(levels), "pruned_at": threshold}
     return words, said, tables(levels, len(words)), facts
+
+
+def _numbers(sentence: Sentence, ids: Mapping[str, int]) -> NDArray[np.int32]:
+    return np.array([ids.get(word, UNKNOWN) for word in sentence.words], dtype=np.int32)
 
 
 def _read(
@@ -259,6 +278,13 @@ def _copy_licence(job: LanguageJob) -> str | None:
     return name
 
 
+def _mixture(job: LanguageJob) -> str:
+    if not job.further:
+        return ""
+    names = ", ".join(path.name for path in job.further)
+    return f"of {names} apart and mixed in linearly with a weight of {job.further_weight:g}, "
+
+
 def _recipe(job: LanguageJob) -> str:
     if job.from_arpa is not None:
         return f"The n-grams are those of `{job.from_arpa.name}`."
@@ -270,8 +296,8 @@ def _recipe(job: LanguageJob) -> str:
     return (
         f"Words: those of the text that `{job.lexicon.name}` lists or that occur {job.min_count} times, and "
         "words of the dictionary that are inflections, derivations or compounds of these. "
-        f"N-grams of {job.order} words, interpolated modified Kneser-Ney, pruned by relative entropy "
-        f"{bound}; scores in eight bits. Left out: every fiftieth sentence, and what shares six words in a "
-        "row with the other texts measured on. Words that the dictionary lacks are said as a 6-gram of "
-        "graphones, trained on the dictionary without every fiftieth word, says them."
+        f"N-grams of {job.order} words, interpolated modified Kneser-Ney, {_mixture(job)}pruned by "
+        f"relative entropy {bound}; scores in eight bits. Left out: every fiftieth sentence, and what shares "
+        "six words in a row with the other texts measured on. Words that the dictionary lacks are said as a "
+        "6-gram of graphones, trained on the dictionary without every fiftieth word, says them."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from edgeaudio.decoding.dictionary import Lexicon
 from edgeaudio.decoding.g2p import Pronouncer
@@ -33,19 +33,32 @@ def held_out_words(lexicon: Mapping[str, list[str]]) -> Lexicon:
 
 
 def choose_words(
-    sentences: Iterable[Sentence], lexicon: Mapping[str, list[str]], pronouncer: Pronouncer, *, min_count: int
+    texts: Sequence[Iterable[Sentence]],
+    lexicon: Mapping[str, list[str]],
+    pronouncer: Pronouncer,
+    *,
+    min_count: int,
 ) -> Lexicon:
-    """Choose the words: what the text holds, and what English makes of that.
+    """Choose the words: what the texts hold, and what English makes of that.
 
-    A word of the text that the lexicon lacks is taken if it occurs `min_count` times, with phones
-    from `pronouncer`; a word of the lexicon that the text lacks if it is an inflection, a derivation or a
-    compound of words of the text.
+    A word that the lexicon lacks is taken, with phones from `pronouncer`, if it occurs `min_count` times
+    in the first text, or as often in as many words of another. A word of the lexicon that the texts lack
+    is taken if it is an inflection, a derivation or a compound of words of theirs.
     """
-    counts = Counter(word for sentence in sentences for word in sentence.words)
-    chosen = {word: list(lexicon[word]) for word in counts if word in lexicon}
-    for word, count in counts.items():
-        if word not in lexicon and count >= min_count:
-            chosen[word] = say(word, lexicon, pronouncer)
+    chosen: dict[str, list[str]] = {}
+    n_first = 0
+    for text in texts:
+        counts = Counter(word for sentence in text for word in sentence.words)
+        n_words = counts.total()
+        n_first = n_first or n_words
+        often = min_count * n_words / max(1, n_first)
+        # A text of other books has names and old spellings that the dictionary lists, once or twice.
+        listed = max(1, often / min_count)
+        for word, count in counts.items():
+            if word in lexicon and count >= listed:
+                chosen[word] = list(lexicon[word])
+            elif word not in lexicon and count >= often and word not in chosen:
+                chosen[word] = say(word, lexicon, pronouncer)
     known = set(chosen)
     for word, said in lexicon.items():
         if word not in known and _is_derived(word, known):

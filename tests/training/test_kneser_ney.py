@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeaudio.decoding.automaton import step
-from edgeaudio.training.kneser_ney import estimate, n_grams, prune, tables
+from edgeaudio.training.kneser_ney import estimate, mixed, n_grams, prune, tables
 
 N_WORDS = 9
 TEXTS = st.lists(st.lists(st.integers(3, N_WORDS - 1), max_size=7), min_size=1, max_size=20)
@@ -159,3 +159,40 @@ def test_a_text_without_sentences_makes_all_words_alike():
     found = lookups(estimate([], n_words=N_WORDS, order=3))
     for word in (0, *range(2, N_WORDS)):
         assert found((3, 4), word) == pytest.approx(1 / (N_WORDS - 1), rel=1e-6)
+
+
+def prob_of(levels, context, word):
+    """The probability by the definition of a back-off model, without its automaton."""
+    place = {tuple(gram): i for i, gram in enumerate(levels[len(context)].grams.tolist())}.get(
+        (*context, word)
+    )
+    if place is not None:
+        return levels[len(context)].prob[place]
+    begun = {tuple(gram): i for i, gram in enumerate(levels[len(context) - 1].grams.tolist())}.get(context)
+    left = 1.0 if begun is None else levels[len(context) - 1].backoff[begun]
+    return left * prob_of(levels, context[1:], word)
+
+
+@settings(max_examples=40)
+@given(first=TEXTS, second=TEXTS, weight=st.floats(0.05, 0.95))
+def test_a_mixture_gives_each_ngram_the_mean(first, second, weight):
+    models = [estimate(sentences(text), n_words=N_WORDS, order=3) for text in (first, second)]
+    both = mixed(models, (weight, 1.0 - weight))
+    for level in both:
+        for gram, prob in zip(level.grams.tolist(), level.prob, strict=True):
+            own = [prob_of(model, tuple(gram[:-1]), gram[-1]) for model in models]
+            assert prob == pytest.approx(weight * own[0] + (1.0 - weight) * own[1], rel=1e-9, abs=1e-12)
+    for context in ((), (3,), (1, 3), (4, 3), (3, 3)):
+        total = sum(prob_of(both, context, word) for word in range(N_WORDS) if word != 1)
+        assert total == pytest.approx(1.0, abs=1e-6)  # `_LEAST` where nothing is left over
+
+
+@settings(max_examples=20)
+@given(text=TEXTS)
+def test_a_mixture_of_one_is_itself(text):
+    own = estimate(sentences(text), n_words=N_WORDS, order=3)
+    for level, one in zip(mixed([own, own], (0.3, 0.7)), own, strict=True):
+        assert np.array_equal(level.grams, one.grams)
+        assert np.array_equal(level.prefix, one.prefix)
+        assert np.array_equal(level.suffix, one.suffix)
+        assert level.prob == pytest.approx(one.prob, rel=1e-9)

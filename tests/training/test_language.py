@@ -77,6 +77,25 @@ def test_a_text_becomes_a_language_with_its_card(folder):
         assert first == pytest.approx(second, abs=1e-4)
 
 
+def test_further_text_is_mixed_in_however_long_it_is(folder):
+    (folder / "books.txt").write_text("The dog sleeps and sleeps.\n" * 5000 + "The zebra sees.\n")
+    scores = []
+    for weight in (0.01, 0.5):
+        made = folder / f"made-{weight}"
+        mixture = ("--further", folder / "books.txt", "--further-weight", weight)
+        run = train(folder, folder / "text.txt", *mixture, "--output", made)
+        assert run.exit_code == 0, run.output
+        language = Language.load(made)
+        assert "zebra" not in language.words  # once in so long a text
+        said = ("the dog sleeps and sleeps", "the cat sees the cat")
+        scores.append([language.log_prob(words.split()) for words in said])
+    (rare, usual), (common, still_usual) = scores
+    assert common > rare + 3
+    # Half of the weight is gone: ln 2 a word at most, and a little where it backs off.
+    assert usual - 6 * np.log(2.0) - 1.0 < still_usual < usual
+    assert "books.txt apart and mixed in linearly with a weight of 0.5" in (made / "README.md").read_text()
+
+
 def test_an_arpa_file_becomes_the_same_language(folder):
     first, second, arpa = folder / "first", folder / "second", folder / "x.arpa"
     train(folder, folder / "text.txt", "--order", 2, "--arpa", arpa, "--output", first)

@@ -66,7 +66,7 @@ def test_words_are_those_of_the_text_and_what_english_makes_of_them():
     lexicon = {word: ["X"] for word in listed}
     pronouncer = Pronouncer(train_pronouncer({"jo": ["JH OW"], "zo": ["Z OW"], "ox": ["AA K S"]}))
     text = said("walk happy stop make side zoo zoo ox7 jozo")
-    chosen = choose_words(text, speakable(lexicon), pronouncer, min_count=2)
+    chosen = choose_words([text], speakable(lexicon), pronouncer, min_count=2)
     assert set(chosen) == set(lexicon) - {"aardvark", "as", "e.g.", "1st"} | {"zoo"}
     assert chosen["walk"] == ["X"]
     assert chosen["zoo"][0].startswith("Z")
