@@ -114,6 +114,19 @@ def _runtimes() -> Iterator[Finding]:
                 yield Finding(name, "missing", error.message, error.hint)
 
 
+def _profile() -> Iterator[Finding]:
+    from edgeaudio.profiles import detect
+
+    choices = detect()
+    chosen = next(choice for choice in choices if choice.missing is None)
+    if choices[0] is not chosen:
+        better = choices[0]
+        missing = f"{chosen.profile.name}; {better.profile.name} ({better.reason}) needs more"
+        yield Finding("profile", "warn", missing, better.missing)
+    else:
+        yield Finding("profile", "ok", f"{chosen.profile.name} ({chosen.reason})")
+
+
 def _sound_bundles() -> list[Bundle]:
     """Load the models that can be loaded; `_models` tells of the others."""
     from edgeaudio.models.bundle import load_bundle
@@ -242,6 +255,7 @@ _CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _python,
     _packages,
     _runtimes,
+    _profile,
     _sound_files,
     _microphones,
     _sound_system,

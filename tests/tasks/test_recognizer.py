@@ -104,7 +104,7 @@ class Integrator:
         self._sums[:] = 0.0
 
 
-def fickle(sounds, *, decoder=None, endpoint=None, grammar=None, loudness=16.0, **captions):
+def fickle(sounds, *, decoder=None, endpoint=None, grammar=None, loudness=16.0, measures=None, **captions):
     """A recogniser that hears sound in the given output frames, and a `Fickle` decoder."""
     script = np.where(np.array([*sounds, False])[:, None], (0.0, loudness), QUIET)
     section = msgspec.structs.replace(MANIFEST.recognition, **captions)
@@ -116,6 +116,7 @@ def fickle(sounds, *, decoder=None, endpoint=None, grammar=None, loudness=16.0, 
         manifest,
         endpoint=endpoint,
         grammar=grammar,
+        **({} if measures is None else {"measures": measures}),
     )
 
 
@@ -390,6 +391,18 @@ def test_a_late_recogniser_shows_no_tentative_text_and_then_searches_less():
     one.shed(0)
     assert decoder.beam_width == 100
     assert any(event.tentative for event in listened(one, 320))
+
+
+def test_the_profile_says_what_a_late_recogniser_does_without_first():
+    decoder = Fickle()
+    one = fickle([True] * 400, decoder=decoder, measures=("search_width",))
+    one.shed(1)
+    assert decoder.beam_width == 25
+    assert any(event.tentative for event in listened(one, 320))
+    one.shed(2)  # there is nothing more to do without
+    assert any(event.tentative for event in listened(one, 320))
+    one.shed(0)
+    assert decoder.beam_width == 100
 
 
 def test_a_grammar_says_what_a_caption_means_and_when_it_is_complete():
