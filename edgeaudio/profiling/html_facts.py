@@ -125,6 +125,7 @@ def what_and_where(measurement: Measurement) -> Html:
         ("profile", measurement.profile),
         *((key, _setting(value)) for key, value in measurement.profile_settings.items() if key != "name"),
         ("cost of measuring", f"{percent(overhead.share_of_busy)} of the engine's computing: {stamps}"),
+        ("cost of sensors", f"{percent(overhead.sensors_share)} of a core, beside the engine"),
     ]
     quota = "none" if machine.quota_cores is None else f"{number(machine.quota_cores)} cores"
     place = [

@@ -154,6 +154,8 @@ class Overhead(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     timestamps_per_s: float
     share_of_busy: float
     """Of the engine's computing time; measured by counting and timing, beside the run."""
+    sensors_share: float = 0.0
+    """Part of a core that reading the sensors took, in a thread of its own."""
 
 
 class Machine(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -26,7 +26,9 @@ _ROUNDS = 15
 _HOP_SAMPLES = 1280
 
 
-def overhead(*, n_passes: int, n_waits: int, seconds: float, busy_s: float) -> Overhead:
+def overhead(
+    *, n_passes: int, n_waits: int, seconds: float, busy_s: float, sensors_share: float = 0.0
+) -> Overhead:
     """Return the cost of a run's probes.
 
     Parameters
@@ -37,12 +39,15 @@ def overhead(*, n_passes: int, n_waits: int, seconds: float, busy_s: float) -> O
         In how long a time.
     busy_s : float
         CPU time of the engine's threads meanwhile.
+    sensors_share : float
+        Goes into the result.
     """
     probes_s = (n_passes * _pass_ns() + n_waits * _wait_ns()) / 1e9
     return Overhead(
         timestamp_ns=timestamp_ns(),
         timestamps_per_s=2 * (n_passes + n_waits) / seconds,
         share_of_busy=probes_s / busy_s if busy_s > 0 else 0.0,
+        sensors_share=sensors_share,
     )
 
 

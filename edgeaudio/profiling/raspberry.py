@@ -18,7 +18,7 @@ from edgeaudio.profiling.sensors import Gauge, Unavailable, absent
 __all__ = ["Firmware", "firmware_gauges"]
 
 _TIMEOUT_S = 1.0
-_EVERY = 4
+_EVERY = 5
 """Rounds of the sampler: running the program takes milliseconds of CPU time on a small board."""
 _THROTTLED_NOW = 0xF
 """Under-voltage, clock capped, throttled, soft temperature limit. Higher bits are of the past."""

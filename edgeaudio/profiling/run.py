@@ -78,7 +78,7 @@ def measure(
     command : sequence of str, optional
         What the measurement calls the command; default that of this process.
     sampler : Sampler, optional
-        Reads the sensors; default those of this device, twice a second. It is started and stopped here.
+        Reads the sensors; default those of this device, once a second. It is started and stopped here.
     start_up : StartUp, optional
         Goes into the measurement; see `edgeaudio.profiling.startup`.
     on_start : callable
@@ -133,6 +133,7 @@ def measure(
             n_waits=found.n_waits,
             seconds=window.seconds,
             busy_s=used.real_time_factor * window.seconds,
+            sensors_share=sampler.share,
         ),
         start_up=start_up,
     )

@@ -1,9 +1,9 @@
 """What the device says of itself while something is measured: each quantity measured, or unavailable and why.
 
 A `Gauge` reads one quantity; `edgeaudio.profiling.gauges` finds those of this device. A `Sampler` reads
-them all in a thread of its own, twice a second by default. Whatever a gauge does (a file that vanishes, text
-for a number, minus 300 degrees, a program that hangs) is a reason in the
-report, never a failure of the measurement.
+them all in a thread of its own, once a second by default. Whatever a gauge does (a file that vanishes, text
+for a number, minus 300 degrees, a program that hangs) is a reason in the report, never a failure of the
+measurement.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Sampler:
     ('measured', 42.0)
     """
 
-    def __init__(self, gauges: Sequence[Gauge] | None = None, *, interval_s: float = 0.5) -> None:
+    def __init__(self, gauges: Sequence[Gauge] | None = None, *, interval_s: float = 1.0) -> None:
         if gauges is None:
             from edgeaudio.profiling.gauges import find_gauges
 
@@ -100,6 +100,7 @@ class Sampler:
         self._reading: _Record | None = None
         self._thread = threading.Thread(target=self._run, name="edgeaudio-sensors", daemon=True)
         self._started_s = 0.0
+        self._stopped_s = 0.0
         self.cpu_s = 0.0
         """CPU time that reading took so far, programs that were run for it left out."""
 
@@ -117,11 +118,18 @@ class Sampler:
             The `time.monotonic` from which the moments of samples count; default the start.
         """
         self._ending.set()
+        self._stopped_s = time.monotonic()
         if self._started_s:
             self._thread.join(_JOIN_S)
         stuck = self._reading if self._thread.is_alive() else None
         since_s = self._started_s if since_s is None else since_s
         return [record.sensor(since_s, stuck=record is stuck) for record in self._records]
+
+    @property
+    def share(self) -> float:
+        """Part of a core that reading took, from start to stop."""
+        wall_s = self._stopped_s - self._started_s
+        return self.cpu_s / wall_s if self._started_s and wall_s > 0 else 0.0
 
     def _run(self) -> None:
         """Be the thread."""

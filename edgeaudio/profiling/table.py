@@ -151,7 +151,8 @@ def _run(measurement: Measurement) -> Iterator[tuple[str, str]]:
         yield "start-up", f"{ms(measurement.start_up.total_ms)}: {parts}"
     overhead = measurement.overhead
     each = f"{number(overhead.timestamp_ns)} ns a time stamp"
-    yield "measuring", f"{percent(overhead.share_of_busy)} of the engine's computing, {each}"
+    sensors = f"sensors {percent(overhead.sensors_share)} of a core"
+    yield "measuring", f"{percent(overhead.share_of_busy)} of the engine's computing, {each}; {sensors}"
 
 
 def _budgets(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:

@@ -174,3 +174,4 @@ def test_its_own_cpu_time_is_told():
         time.sleep(0.001)
     [sensor] = sampler.stop()
     assert sampler.cpu_s >= 0.01 * (len(sensor.samples) - 1)
+    assert 0.0 < sampler.share <= 1.01  # two clocks
