@@ -6,12 +6,14 @@ when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from edgeaudio.errors import __all__ as _errors
 
+# Little is loaded here: until the command catches Ctrl-C, each millisecond shows a traceback. So not
+# even typing.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from edgeaudio.engine import Engine
     from edgeaudio.errors import (
         BackendError,
@@ -124,6 +126,8 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name from where it lives."""
+    from importlib import import_module
+
     if name not in _HOME:
         raise AttributeError(f"module 'edgeaudio' has no attribute {name!r}")
     value = getattr(import_module(f"edgeaudio.{_HOME[name]}"), name)

@@ -52,11 +52,16 @@ def load_recognizer(options: caption._Options, _profile: object) -> Recognizer:
 
 
 @contextmanager
-def running(*args: str | Path, real: bool = False, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the command beside the test, with the script or a real model; it never outlives the test."""
+def running(
+    *args: str | Path, real: bool = False, search: Path | str = ROOT, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command beside the test, with the script or a real model; it never outlives the test.
+
+    `search` is where Python looks for modules first.
+    """
     command = [sys.executable, "-m", "edgeaudio"] if real else COMMAND
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(search), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen([*command, *map(str, args)], cwd=ROOT, env=environment, **options) as process:
         try:
             yield process

@@ -39,6 +39,35 @@ def test_a_signal_during_the_start_is_not_lost(one_minute: Path) -> None:
     assert process.returncode == 0
 
 
+# In the place of click, which every command loads. An exception in the second is printed, and lost.
+LOADING = {
+    "plain": """
+import sys, time
+print("loading", file=sys.stderr, flush=True)
+time.sleep(600)
+""",
+    "weak reference": """
+import sys, time, weakref
+def gone(_reference):
+    print("loading", file=sys.stderr, flush=True)
+    time.sleep(600)
+thing = {0}
+reference = weakref.ref(thing, gone)
+del thing
+""",
+}
+
+
+@pytest.mark.parametrize("loading", LOADING)
+def test_an_interrupt_while_it_still_loads_ends_it_without_a_word(tmp_path: Path, loading: str) -> None:
+    (tmp_path / "click.py").write_text(LOADING[loading])
+    with running("wake", "missing.wav", real=True, search=f"{tmp_path}:{ROOT}") as process:
+        read_until(process, b"loading")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, err) == (130, b"")
+
+
 def test_a_second_interrupt_ends_it_at_once_with_its_hook(one_minute: Path, tmp_path: Path) -> None:
     # The hook keeps the clean end waiting for up to ten minutes.
     pid = tmp_path / "pid"
