@@ -117,6 +117,7 @@ def run(
                 profile=profile,
                 seconds=options.seconds,
                 audio=audio,
+                command=["edgeaudio", *sys.argv[1:]],
                 start_up=start_up,
                 on_start=started,
             )
