@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import tracemalloc
@@ -14,9 +15,10 @@ from edgeaudio.errors import DeviceError
 from edgeaudio.events import Detection, DeviceLost, Gap, encode_event
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.listener import Listener
+from edgeaudio.profiles import Profile
 from edgeaudio.testing import scripted_spotter
 from edgeaudio.worker import Relay
-from tests.staged import RATE, Scribe, StagedSource, captions, live, names, noise
+from tests.staged import RATE, Recorder, Scribe, StagedSource, captions, live, names, noise
 
 BLOCK_S = 0.08
 HOP = 160
@@ -29,14 +31,16 @@ def frames(n):
 class Room:
     """A machine with its own clock: frames come every 80 ms, and hearing some takes as long as it is told."""
 
-    def __init__(self, cost, max_lag_s=2.0):
+    def __init__(self, cost, max_lag_s=2.0, n_measures=2):
         self.now_s = 0.0
         self.written = 0
         self.cost = cost
         self.delays_s = []
         self.scribe = Scribe(heard=self.take_time)
         self.scribe.reset()
-        self.relay = Relay(self.scribe, max_lag_s, lambda: None, clock=lambda: self.now_s)
+        self.relay = Relay(
+            self.scribe, max_lag_s, lambda: None, n_measures=n_measures, clock=lambda: self.now_s
+        )
 
     def take_time(self, scribe):
         begun_at = self.relay._ring.position / RATE
@@ -83,6 +87,13 @@ def test_text_without_a_tail_is_tried_before_a_narrower_search_and_that_before_a
     assert heard + stats.skipped_samples + room.relay._ring.waiting * HOP == room.written * HOP
     # The largest lag, the patience above it, and the two calls of 0.3 s in which both are noticed.
     assert max(room.delays_s) < 2.0 + 0.25 + 2 * 0.3 + 2 * BLOCK_S
+
+
+def test_what_may_not_be_left_out_is_not_and_then_it_jumps():
+    room = Room(lambda level: 0.3, n_measures=0)
+    events = room.run(60)
+    assert room.scribe.shed_levels == []
+    assert sum(isinstance(event, Gap) for event in events) > 2
 
 
 def test_before_a_jump_the_caption_ends_and_the_next_begins_in_the_present():
@@ -425,3 +436,23 @@ def test_two_background_tasks_share_the_thread():
     assert len(one.blocks) == len(two.blocks) == 298
     assert stats.captions.skipped_samples == 0
     assert [event for event in captions(events) if not event.final]
+
+
+def test_the_engines_threads_stay_on_the_cores_of_the_profile():
+    seen = {}
+
+    def look(_=None):
+        seen[threading.current_thread().name] = os.sched_getaffinity(0)
+
+    class Looking(Recorder):
+        def process(self, frames):
+            look()
+            return super().process(frames)
+
+    before = os.sched_getaffinity(0)
+    profile = Profile(affinity=(min(before),))
+    source = ArraySource(np.zeros(RATE, np.float32), paced=True)
+    live(source, Looking(), Scribe(heard=look), profile=profile)
+    del seen["MainThread"]  # the warm-up
+    assert seen == {f"edgeaudio-{who}": {min(before)} for who in ("engine", "captions")}
+    assert os.sched_getaffinity(0) == before

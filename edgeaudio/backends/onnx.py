@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeaudio.backends.base import GraphSource, Signature, TensorFacts, check_tensors
-from edgeaudio.backends.providers import ORT_NAMES, advice
+from edgeaudio.backends.providers import ORT_NAMES, advice, with_options
 from edgeaudio.errors import BackendError, ModelError
 from edgeaudio.profiles.profile import Precision, Profile, Provider
 from edgeaudio.types import Frames
@@ -161,10 +161,10 @@ def open_session(model: str, data: bytes, profile: Profile) -> Any:
     if "cpu" not in profile.providers:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     options.log_severity_level = 4  # what matters arrives as an exception
-    names = [ORT_NAMES[provider] for provider in profile.providers]
+    wanted = [with_options(provider) for provider in profile.providers]
     try:
         # Without its fallback, which prints to stdout and tries the same again.
-        session = ort.InferenceSession(data, options, providers=names, enable_fallback=0)
+        session = ort.InferenceSession(data, options, providers=wanted, enable_fallback=0)
     except Exception as exc:  # onnxruntime's exceptions share no base class
         if "fallback to CPU EP has been explicitly disabled" in str(exc):
             raise BackendError(

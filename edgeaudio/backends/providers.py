@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from edgeaudio.profiles.profile import Provider
 
-__all__ = ["ORT_NAMES", "advice", "how_to_install", "is_installed"]
+__all__ = ["ORT_NAMES", "advice", "how_to_install", "is_installed", "with_options"]
 
 ORT_NAMES: dict[Provider, str] = {
     "cpu": "CPUExecutionProvider",
@@ -24,6 +25,16 @@ _JETSON = (
     " --index-url https://pypi.jetson-ai-lab.io/jp6/cu126 (NVIDIA's own index; PyPI has nothing for it,"
     " and there is nothing for Python 3.10 and later on older JetPacks)"
 )
+
+
+def with_options(provider: Provider) -> str | tuple[str, dict[str, str]]:
+    """Return what onnxruntime is asked for: TensorRT keeps what it builds of a graph, which takes minutes."""
+    # expanduser leaves ~ as it is for a user without a home, where Path.home raises.
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    if provider != "tensorrt" or cache.startswith("~"):
+        return ORT_NAMES[provider]
+    folder = f"{cache}/edgeaudio/tensorrt"
+    return ORT_NAMES[provider], {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
 
 
 def is_installed(provider: Provider) -> bool:

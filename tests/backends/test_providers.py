@@ -127,14 +127,23 @@ def test_without_cpu_among_the_providers_nothing_may_fall_back(bundle: Bundle, b
 
 
 def test_providers_are_asked_for_in_the_order_of_the_profile(
-    bundle: Bundle, build: Build, capsys: pytest.CaptureFixture[str]
+    bundle: Bundle, build: Build, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = build("Tensorrt", "CUDA", runs=("Tensorrt", "Tensorrt", "CPU"))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     graph = open_graph(bundle, profile=JETSON)
-    assert seen.providers == ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    (name, options), *others = seen.providers
+    assert [name, *others] == ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    # Building an engine of a graph takes minutes on a Jetson: once is enough.
+    assert options == {"trt_engine_cache_enable": "1", "trt_engine_cache_path": "/cache/edgeaudio/tensorrt"}
     assert seen.preloaded
     assert graph.provider == "tensorrt"
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_tensorrt_keeps_nothing() -> None:
+    assert providers.with_options("tensorrt") == "TensorrtExecutionProvider"
 
 
 def test_the_provider_that_computes_most_is_the_one_used(bundle: Bundle, build: Build) -> None:

@@ -185,7 +185,7 @@ def test_a_silent_pipe_can_be_interrupted() -> None:
         assert process.stderr is not None
         process.stdin.write(bytes(2 * 16_000))
         process.stdin.flush()
-        assert b"first frame after" in process.stderr.readline()
+        read_until(process, b"first frame after")
         process.send_signal(signal.SIGINT)
         assert process.wait(WAIT_S) == 0
 
