@@ -103,9 +103,9 @@ def _tiles(measurement: Measurement) -> Iterator[Html]:
     words = {stage.task: stage for stage in measurement.stages if stage.group == "word"}
     for stage in measurement.stages:
         if stage.group == "end to end":
-            interval = f"95 % interval {interval_said(stage.p95_interval_ms)} ms"
+            interval = f"{interval_said(stage.p95_interval_ms)} ms by {stage.count} events"
             word = words.get(stage.task)
-            more = f"; from the end of the word {ms(word.p95_ms)}" if word else ""
+            more = f"; {ms(word.p95_ms)} from the end of the word" if word else ""
             yield _tile(f"p95 {stage.name}", ms(stage.p95_ms), interval + more, class_="lead")
     yield _tile("CPU", percent(cost.cpu_share), f"of one core, of {measurement.machine.cores}")
     yield _tile("real-time factor", number(cost.real_time_factor), "computing / audio")

@@ -14,12 +14,13 @@ from edgeaudio.profiling.wording import ms
 
 __all__ = ["bullet", "colour", "distribution", "durations_axis", "swatch", "waterfalls"]
 
+_SHADES = ("", " second", " third")
+
 
 def colour(measurement: Measurement, stage: Stage) -> str:
-    """Return the class of a stage's colour: its group's, paler for all tasks but the first."""
-    first = measurement.tasks[0].model if measurement.tasks else stage.task
-    second = " second" if stage.task is not None and stage.task != first else ""
-    return stage.group.replace(" ", "-") + second
+    """Return the class of a stage's colour: its group's, paler for the second of a group, and for others."""
+    same = [one.name for one in measurement.stages if one.group == stage.group]
+    return stage.group.replace(" ", "-") + _SHADES[min(same.index(stage.name), len(_SHADES) - 1)]
 
 
 def swatch(class_: str) -> Html:

@@ -77,7 +77,7 @@ def _head(measurement: Measurement) -> Iterator[tuple[str, str]]:
 
 def _stages(measurement: Measurement, width: int) -> Iterator[str]:
     room = width - sum(_WIDTHS)
-    yield _row("milliseconds", _HEADER, room)
+    yield _row("ms a pass", _HEADER, room)
     costs = [stage.name for stage in computing(measurement)]
     for stage in measurement.stages:
         figures = (stage.mean_ms, stage.p50_ms, stage.p95_ms, stage.p99_ms, stage.max_ms)

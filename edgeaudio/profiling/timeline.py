@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import cycle, groupby
 
 import numpy as np
 
 from edgeaudio.profiling.blocks import computing_share, span_s
 from edgeaudio.profiling.charts import Axis, Mark, Plot, Values
 from edgeaudio.profiling.markup import Html, join, table, tag
-from edgeaudio.profiling.measurement import Measurement, Sensor, Stage, Stall
+from edgeaudio.profiling.measurement import Group, Measurement, Sensor, Stage, Stall
 from edgeaudio.profiling.pictures import colour, swatch
 from edgeaudio.profiling.wording import MEANING, ms, number, percent
 
@@ -23,8 +23,9 @@ _NUMBERED = 10
 _MARKED = 1000
 """Stalls or events of a kind that are marked in a picture."""
 _TRIANGLE = "M0 -2l-5 -9h10z"
-_SHAPES = {"end to end": "M0 -5l5 5l-5 5l-5 -5z", "word": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z"}
-"""A diamond and a disc."""
+_SHAPES = ("M0 -5l5 5l-5 5l-5 -5z", "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z", "M-4 -4h8v8h-8z")
+"""A diamond, a disc and a square: tasks are not told apart by colour alone."""
+_WORD = "itself to your program's hands; a model hears on before it is sure"
 _QUANTITIES = {"%": "Processor", "MHz": "Frequency", "°C": "Temperature", "W": "Power", "MB": "Memory"}
 _FROM_ZERO = frozenset({"%", "MHz", "W", "MB"})
 _LINES = ("frontend", "model", "event")
@@ -34,7 +35,20 @@ _LINES = ("frontend", "model", "event")
 def timeline(measurement: Measurement) -> Html:
     """Draw lag with its stalls, computing, and the delays of events over the run."""
     x = Axis(*span_s(measurement))
-    parts = (_lag(measurement, x), _stalls(measurement.stalls), _load(measurement, x), _ends(measurement, x))
+    parts = (
+        _lag(measurement, x),
+        _stalls(measurement.stalls),
+        _load(measurement, x),
+        _delays(
+            measurement,
+            x,
+            "end to end",
+            "End to end",
+            MEANING["end to end"],
+            allowed=_allowed_ms(measurement),
+        ),
+        _delays(measurement, x, "word", "From the end of a word", _WORD),
+    )
     note = "Seconds since the first sample was captured; the warm-up is left out."
     return join((tag("h2", "Over time"), tag("p", note, class_="note"), *parts))
 
@@ -72,9 +86,10 @@ def _lag(measurement: Measurement, x: Axis) -> Html:
 
 
 def _columns(x: Axis, samples: Sequence[tuple[float, float]]) -> Values:
-    """Return the greatest value in each column of a picture."""
+    """Return the greatest value in each column of a picture, zero where there is none."""
     moments, values = np.array(samples).T
-    greatest = np.zeros(min(_COLUMNS, len(moments)))
+    # Of equally distant samples, each column has at least one.
+    greatest = np.zeros(min(_COLUMNS, 1 + len(moments) // 2))
     places = (moments - x.least) / (x.most - x.least) * len(greatest)
     np.maximum.at(greatest, np.clip(places.astype(np.int64), 0, len(greatest) - 1), values)
     return greatest
@@ -122,49 +137,47 @@ def _load(measurement: Measurement, x: Axis) -> Html:
         below = below + share
     said = ", ".join(f"{stage.name} {percent(float(share.mean()))}" for stage, share in layers)
     span = f"{(x.most - x.least) / n_bins:.3g} s"
-    how = f": % of one core in each {span}, stages upon each other. Their means:"
+    how = f": % of one core in each span of {span}, stages upon each other. Their means:"
     caption = tag("figcaption", tag("b", "Computing"), how)
     words = f"Mean computing time, of one core: {said}."
     picture = plot.framed("Computing over time", words, *drawn, unit="%")
     return tag("figure", caption, tag("ul", *key, class_="key"), picture)
 
 
-def _ends(measurement: Measurement, x: Axis) -> Html:
-    ends = [stage for stage in measurement.stages if stage.group in _SHAPES and stage.samples]
-    if not ends:
-        return Html()
-    most = max(stage.max_ms for stage in ends)
+def _allowed_ms(measurement: Measurement) -> list[float]:
+    """Return the budget of delays, if there is one."""
     budgets = measurement.profile_settings.get("budgets")
     allowed = budgets.get("p95_word_to_event_ms") if isinstance(budgets, dict) else None
-    held = [float(allowed)] if isinstance(allowed, (int, float)) and 0 < allowed <= 4 * most else []
-    plot = Plot(x, Axis(0.0, 1.15 * max(most, *held, 1e-3)), 110)
-    drawn = [_events(plot, stage, colour(measurement, stage)) for stage in ends]
-    drawn += [plot.limit(value, f"budget of p95 end to end: {value:g} ms") for value in held]
-    key = (
-        tag("li", _sign(_SHAPES[stage.group], colour(measurement, stage)), _end_said(stage)) for stage in ends
-    )
-    words = f"{'; '.join(map(_end_said, ends))}."
-    told = f": {MEANING['end to end']}. Word: from the end of the word itself."
-    return tag(
-        "figure",
-        tag("figcaption", tag("b", "End to end"), told),
-        tag("ul", *key, class_="key"),
-        plot.framed("Delay of events over time", words, *drawn, unit="ms"),
-    )
+    return [float(allowed)] if isinstance(allowed, (int, float)) and allowed > 0 else []
 
 
-def _events(plot: Plot, stage: Stage, colours: str) -> Html:
-    points = [Mark(t, late, f"{stage.name} at {t:.2f} s: {ms(late)}") for t, late in stage.samples[:_MARKED]]
-    return plot.marks(points, _SHAPES[stage.group], colours)
+def _delays(
+    measurement: Measurement, x: Axis, group: Group, title: str, told: str, *, allowed: Sequence[float] = ()
+) -> Html:
+    stages = [stage for stage in measurement.stages if stage.group == group and stage.samples]
+    if not stages:
+        return Html()
+    most = max(stage.max_ms for stage in stages)
+    held = [value for value in allowed if value <= 4 * most]
+    plot = Plot(x, Axis(0.0, 1.15 * max(most, *held, 1e-3)), 90)
+    drawn, key = [], []
+    for stage, shape in zip(stages, cycle(_SHAPES), strict=False):
+        colours = colour(measurement, stage)
+        events = [(t, late, f"{stage.name} at {t:.2f} s: {ms(late)}") for t, late in stage.samples[:_MARKED]]
+        drawn.append(plot.marks([Mark(*one) for one in events], shape, colours))
+        sign = tag("svg", tag("path", d=shape), x=6, y=6, class_=f"mark {colours}")
+        drawn_sign = tag("svg", sign, width=12, height=12, class_="sign", aria_hidden="true")
+        key.append(tag("li", drawn_sign, _delay_said(stage)))
+    limits = (plot.limit(value, f"budget of p95: {value:g} ms") for value in held)
+    words = f"{'; '.join(map(_delay_said, stages))}."
+    picture = plot.framed(f"{title}, over time", words, *drawn, *limits, unit="ms")
+    caption = tag("figcaption", tag("b", title), f": {told}.")
+    return tag("figure", caption, tag("ul", *key, class_="key"), picture)
 
 
-def _end_said(stage: Stage) -> str:
-    return f"{stage.name}, p95 {ms(stage.p95_ms)}"
-
-
-def _sign(shape: str, colours: str) -> Html:
-    mark = tag("svg", tag("path", d=shape), x=6, y=6, class_=f"mark {colours}")
-    return tag("svg", mark, width=12, height=12, class_="sign", aria_hidden="true")
+def _delay_said(stage: Stage) -> str:
+    events = "event" if stage.count == 1 else "events"
+    return f"{stage.task or stage.name}: {stage.count} {events}, p95 {ms(stage.p95_ms)}"
 
 
 def sensors(measurement: Measurement) -> Html:

@@ -1,9 +1,9 @@
 """A measurement as a trace that chrome://tracing and ui.perfetto.dev show.
 
 The format is the JSON object of Google's "Trace Event Format": complete events (``X``) for passes,
-asynchronous ones (``b``, ``e``) for what overlaps itself, counters (``C``), instants (``i``) for stalls, names (``M``).
-Moments and durations are in microseconds. What the viewers call a process is a thread here, and each of
-its rows a stage.
+asynchronous ones (``b``, ``e``) for what overlaps itself, counters (``C``), instants (``i``) for stalls,
+names (``M``). Moments and durations are in microseconds. What the viewers call a process is a thread here,
+and each of its rows a stage.
 """
 
 from __future__ import annotations

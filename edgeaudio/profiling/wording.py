@@ -91,7 +91,7 @@ def date_said(made: str) -> str:
 
 def audio_said(measurement: Measurement) -> str:
     """Say how much of what was heard."""
-    return f"{measurement.seconds:g} s of {measurement.audio}"
+    return f"{f'{measurement.seconds:.1f}'.removesuffix('.0')} s of {measurement.audio}"
 
 
 def tasks_said(measurement: Measurement) -> list[str]:

@@ -26,10 +26,17 @@ WARM_UP_S = 2.0
 Values = npt.NDArray[np.float64]
 
 
-def measurement(seconds: float = 60.0, *, seed: int = 6, stalls: int = 3, **changes: Any) -> Measurement:
+def measurement(
+    seconds: float = 60.0,
+    *,
+    seed: int = 6,
+    stalls: int = 3,
+    found_stalls: list[Stall] | None = None,
+    **changes: Any,
+) -> Measurement:
     """Invent what a run of so many seconds found, with so many stalls in it.
 
-    Further arguments replace fields of the `Measurement`.
+    Further arguments replace fields of the `Measurement`, `found_stalls` the stalls that it names.
     """
     rng = np.random.default_rng(seed)
     captured = WARM_UP_S + np.arange(1, round(seconds / HOP_S)) * HOP_S
@@ -50,7 +57,7 @@ def measurement(seconds: float = 60.0, *, seed: int = 6, stalls: int = 3, **chan
     chunk = np.arange(1, n, 2)
     acoustic = 21.0 * rng.lognormal(0.0, 0.08, len(chunk))
     search = 4.0 * rng.lognormal(0.0, 0.5, len(chunk))
-    handed = decided[chunk] + 0.0001
+    handed, _ = _queue(decided[chunk] + 0.0001, np.zeros(len(chunk)), (acoustic + search) / 1000)
     word = np.arange(20, n - 1, 45)
     late = 0.2 * rng.lognormal(0.0, 0.4, len(word))
     to_caller = 1000 * (decided[word] - captured[word]) + late + 20.0
@@ -134,6 +141,8 @@ def measurement(seconds: float = 60.0, *, seed: int = 6, stalls: int = 3, **chan
             import_ms=412.0, compile_ms=208.0, model_load_ms=96.0, first_frame_ms=91.0, total_ms=807.0
         ),
     }
+    if found_stalls is not None:
+        facts["stalls"] = found_stalls
     return Measurement(**(facts | changes))
 
 
@@ -193,6 +202,7 @@ def _sensors(rng: np.random.Generator, seconds: float) -> list[Sensor]:
         return Sensor(name=name, unit=unit, status="measured", source=source, samples=samples)
 
     return [
+        sensor("process busy", "%", "clock of this process", rng.normal(20.7, 1.5, len(t))),
         *(
             sensor(
                 f"cpu{core} frequency",
