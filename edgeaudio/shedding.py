@@ -8,7 +8,7 @@ __all__ = ["Shedding"]
 class Shedding:
     """Judges from the lag how much work to leave out.
 
-    Levels are entered one by one, each when its share of the largest lag has been
+    Levels are entered in order, each when its share of the largest lag has been
     exceeded for a while, so that a burst that is worked off at once costs nothing; and left one by one.
 
     Parameters
@@ -48,12 +48,15 @@ class Shedding:
         calm = self.level > 0 and lag_s < self._limits_s[self.level - 1] / 2
         self._late_since_s = _since(late, self._late_since_s, now_s)
         self._calm_since_s = _since(calm, self._calm_since_s, now_s)
-        if self._late_since_s is not None and now_s - self._late_since_s >= self.PATIENCE_S:
-            self._late_since_s = now_s
+        # Where the reader is so slow that reviews are far apart, one does what several would have done.
+        while self._late_since_s is not None and now_s - self._late_since_s >= self.PATIENCE_S:
             if self.level + 1 == self.jump:
+                self._late_since_s = now_s
                 return self.jump
             self.level += 1
-        elif self._calm_since_s is not None and now_s - self._calm_since_s >= self.CALM_S:
+            exceeded = lag_s > self._limits_s[self.level]
+            self._late_since_s = self._late_since_s + self.PATIENCE_S if exceeded else None
+        if self._calm_since_s is not None and now_s - self._calm_since_s >= self.CALM_S:
             self._calm_since_s = now_s
             self.level -= 1
         return self.level

@@ -133,11 +133,11 @@ class Relay:
             return False
         before = self._shedding.level
         level = self._shedding.review(self._ring.late * self._hop / self._rate_hz, self._clock())
+        if self._shedding.level != before and self._shed is not None:
+            self._shed(self._shedding.level)
         if level == self._shedding.jump:
             self._jump(events)
             return True
-        if level != before and self._shed is not None:
-            self._shed(level)
         frames = self._ring.peek(self._read_frames)
         events += self._task.process(frames)
         self._undecided = True

@@ -59,7 +59,14 @@ def test_the_order_is_always_the_stated_one(steps, n_levels):
         now_s += pause_s
         level = shedding.review(lag_s, now_s)
         if level == shedding.jump:
-            assert before == n_levels == shedding.level
-        else:
-            assert abs(level - before) <= 1
+            assert shedding.level == n_levels
+        assert -1 <= level - before <= 1 + pause_s / Shedding.PATIENCE_S
         before = shedding.level
+
+
+def test_reviews_far_apart_do_what_several_would_have_done():
+    assert [Shedding(1.0).review(lag_s, 0.0) for lag_s in (2.0, 9.0)] == [0, 0]
+    hopeless, late = Shedding(1.0), Shedding(1.0)
+    assert [hopeless.review(2.0, 0.0), hopeless.review(4.0, 2.0), hopeless.level] == [0, 3, 2]
+    # Late, not hopeless: nothing is skipped.
+    assert [late.review(0.4, 0.0), late.review(0.8, 2.0), late.review(0.8, 4.0)] == [0, 2, 2]
