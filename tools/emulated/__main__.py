@@ -1,0 +1,191 @@
+"""``tools/emulate-pi``: the same answers on an emulated Raspberry Pi, and how many instructions they take."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from edgeaudio.evaluation.manifest import Row, iter_clip
+from tools.emulated.counting import TOLERANCE, moved, per_second
+from tools.emulated.device import (
+    CORES,
+    REPOSITORY,
+    Core,
+    Device,
+    MissingError,
+    default_cache,
+    install,
+    missing_packages,
+    qemu_version,
+)
+from tools.emulated.page import DOCUMENT, counts_table, known_counts, page, parity_table, write_page
+from tools.emulated.parity import Answers, Comparison, compare
+
+GUEST = "tools.emulated.guest"
+SMOKE_CORE = "cortex-a72"
+_EXIT_FAILED, _EXIT_MISSING = 1, 6
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; 1 when answers or counts differ, 6 when something must be installed."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.smoke and options.write_docs:
+        parser.error("--smoke runs one core only: too little for the documentation")
+    cache: Path = options.cache.resolve()
+    if cache.is_relative_to(REPOSITORY):
+        parser.error(f"--cache {options.cache} lies in the repository; choose a folder outside")
+    try:
+        device = _device(cache, may_install=options.install)
+    except MissingError as missing:
+        if options.or_skip:
+            print(f"emulated Raspberry Pi: SKIPPED, nothing was checked; missing: {missing}")
+            return 0
+        print(f"tools/emulate-pi: missing: {missing}", file=sys.stderr)
+        return _EXIT_MISSING
+    examined = _examine(device, smoke=options.smoke)
+    print(f"{parity_table(examined.compared)}\n\n{counts_table(examined.counts)}", flush=True)
+    wrong = examined.differences()
+    if options.write_docs and not wrong:
+        write_page(page(examined.counts, examined.compared, examined.versions))
+    elif options.check or options.smoke:
+        wrong += _moved(examined.counts, all_counted=not options.smoke)
+    for line in wrong:
+        print(f"FAILED: {line}", file=sys.stderr)
+    return _EXIT_FAILED if wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tools/emulate-pi", description=__doc__)
+    parser.add_argument(
+        "--smoke", action="store_true", help=f"{SMOKE_CORE} only, no search for words; with --check; for CI"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help=f"fail when a count is off its table by more than {100 * TOLERANCE:g} %%",
+    )
+    parser.add_argument(
+        "--write-docs", action="store_true", help=f"replace {DOCUMENT.relative_to(REPOSITORY)}"
+    )
+    parser.add_argument(
+        "--install", action="store_true", help="install missing Debian packages, as root or with sudo"
+    )
+    parser.add_argument(
+        "--or-skip", action="store_true", help="succeed, and say so, where something is missing"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=default_cache(),
+        metavar="DIR",
+        help="where the userland lies (%(default)s)",
+    )
+    return parser
+
+
+def _device(cache: Path, *, may_install: bool) -> Device:
+    if packages := missing_packages(cache):
+        if not may_install:
+            raise MissingError(
+                f"{', '.join(packages)}; install with: sudo apt-get install {' '.join(packages)}"
+            )
+        install(packages)
+    return Device(cache)
+
+
+class _Examined(NamedTuple):
+    """What was found, by core."""
+
+    compared: dict[str, list[Comparison]]
+    counts: dict[str, dict[str, float]]
+    versions: list[str]
+
+    def differences(self) -> list[str]:
+        """Say where the device's answers are not this machine's."""
+        return [
+            f"{core}: {each.name} differs by {each.difference:.3g}, at most {each.allowed:.3g}: {each.note}"
+            for core, comparisons in self.compared.items()
+            for each in comparisons
+            if not each.holds
+        ]
+
+
+def _examine(device: Device, *, smoke: bool) -> _Examined:
+    """Compare and count on each core, or only the one of a smoke run."""
+    compared: dict[str, list[Comparison]] = {}
+    counts: dict[str, dict[str, float]] = {}
+    cores = [core for core in CORES if not smoke or core.name == SMOKE_CORE]
+    options = [] if smoke else ["--search"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recordings, here, there = (folder / f"{name}.npz" for name in ("recordings", "here", "there"))
+        np.savez(recordings, words=_recording("demo.flac"), sentences=_recording("speech.flac"))
+        command = [sys.executable, "-m", GUEST, "answers", str(recordings), str(here), *options]
+        subprocess.run(command, check=True, cwd=REPOSITORY)
+        for core in cores:
+            _say(f"{core.name}: comparing answers with x86 (the first time, everything is compiled: minutes)")
+            device.run(core, [GUEST, "answers", str(recordings), str(there), *options])
+            compared[core.name] = compare(_load(here), _load(there))
+            _say(f"{core.name}: counting instructions")
+            readings = folder / "readings"
+            counted = device.run(core, [GUEST, "count", str(recordings), *options], counts=readings)
+            counts[core.name] = _counts(counted, readings.read_text(encoding="ascii"))
+    return _Examined(compared, counts, _versions(device, cores[0]))
+
+
+def _recording(name: str) -> np.ndarray:
+    path = REPOSITORY / "edgeaudio" / "assets" / name
+    return np.concatenate([block.copy() for block in iter_clip(Row(path, str(path)))])
+
+
+def _load(path: Path) -> Answers:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _counts(printed: str, readings: str) -> dict[str, float]:
+    # The last reading is that of the process's end.
+    return per_second(printed.splitlines(), [int(line) for line in readings.splitlines()][:-1])
+
+
+def _versions(device: Device, core: Core) -> list[str]:
+    """Say what ran on both sides."""
+    here = subprocess.run(
+        [sys.executable, "-m", GUEST, "versions"], check=True, cwd=REPOSITORY, capture_output=True
+    )
+    there = json.loads(device.run(core, [GUEST, "versions"]))
+    qemu = ".".join(map(str, qemu_version()))
+    return [
+        f"{side}: {', '.join(f'{name} {version}' for name, version in versions.items())}."
+        for side, versions in ((f"Emulated (QEMU {qemu})", there), ("x86", json.loads(here.stdout)))
+    ]
+
+
+def _moved(counts: dict[str, dict[str, float]], *, all_counted: bool) -> list[str]:
+    try:
+        known = known_counts(DOCUMENT.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return [f"{DOCUMENT.name}: {error}; write it anew: tools/emulate-pi --write-docs"]
+    lines = [
+        f"{core}: {line}"
+        for core, found in counts.items()
+        for line in moved(found, known.get(core, {}), all_counted=all_counted)
+    ]
+    return lines + (["if that is meant: tools/emulate-pi --write-docs, and commit the page"] if lines else [])
+
+
+def _say(text: str) -> None:
+    print(f"emulate-pi: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
