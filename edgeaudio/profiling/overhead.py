@@ -1,33 +1,41 @@
 """What measuring costs, measured beside the run.
 
-A probe is timed around something that does nothing, and what the same costs without a probe is taken off. So
-the share covers more than the clock: the further call, the counting and the storing, and of a wait the
-questions asked of the source.
+Probes are timed around parts that do nothing, and what the same parts cost without probes is taken off. So
+the cost covers more than the clock: the further call, the storing, and what the caches have forgotten. For
+that, the parts are called as an engine calls its own: one after the other, after a pause. Called again and
+again without a pause, the same probes take a fifth of the time.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from edgeaudio.profiling.measurement import Overhead
-from edgeaudio.profiling.probe import Stamps, WaitStamps, timed, watch_source
+from edgeaudio.profiling.probe import Stamps, WaitStamps, now_ns, timed, watch_source
 from edgeaudio.sources.array import ArraySource
 
 __all__ = ["overhead", "timestamp_ns"]
 
-_CALLS = 2000
+_STAMPS = 2000
 _ROUNDS = 15
 """The quickest round counts: whatever else the machine does makes it only slower."""
-_HOP_SAMPLES = 1280
+_BLOCKS = 120
+_PAUSE_S = 0.002
+_MOST_PARTS = 50
 
 
 def overhead(
-    *, n_passes: int, n_waits: int, seconds: float, busy_s: float, sensors_share: float = 0.0
+    *,
+    n_passes: int,
+    n_waits: int,
+    seconds: float,
+    busy_s: float,
+    collecting_s: float = 0.0,
+    sensors_share: float = 0.0,
 ) -> Overhead:
     """Return the cost of a run's probes.
 
@@ -39,71 +47,86 @@ def overhead(
         In how long a time.
     busy_s : float
         CPU time of the engine's threads meanwhile.
+    collecting_s : float
+        CPU time of the thread that collects the stamps.
     sensors_share : float
         Goes into the result.
     """
-    probes_s = (n_passes * _pass_ns() + n_waits * _wait_ns()) / 1e9
+    probes_s = 0.0
+    if n_waits:
+        parts = min(max(1, round(n_passes / n_waits)), _MOST_PARTS)
+        probes_s = n_waits * block_ns(parts) / 1e9 * (n_passes / n_waits / parts)
     return Overhead(
         timestamp_ns=timestamp_ns(),
         timestamps_per_s=2 * (n_passes + n_waits) / seconds,
-        share_of_busy=probes_s / busy_s if busy_s > 0 else 0.0,
+        share_of_busy=(probes_s + collecting_s) / busy_s if busy_s > 0 else 0.0,
         sensors_share=sensors_share,
     )
 
 
 def timestamp_ns() -> float:
     """Return what it takes to read the clock and to store what it says."""
-    words, now = Stamps(1).words, time.monotonic_ns
+    stamps = Stamps(_STAMPS)
+    put, now = stamps.put, now_ns
 
-    def stamps() -> None:
-        for _ in range(_CALLS):
-            words[0] = now()
+    def stamp() -> None:
+        for _ in range(_STAMPS):
+            put(now())
 
     def nothing() -> None:
-        for _ in range(_CALLS):
+        for _ in range(_STAMPS):
             pass
 
-    return _quickest_ns(stamps) - _quickest_ns(nothing)
+    with_stamps, without = [], []
+    for _ in range(_ROUNDS):
+        with_stamps.append(_time_ns(stamp))
+        without.append(_time_ns(nothing))
+        stamps.collect()
+    return (min(with_stamps) - min(without)) / _STAMPS
 
 
-@lru_cache(maxsize=1)
-def _pass_ns() -> float:
-    def bare(argument: Any) -> Any:
+def block_ns(n_parts: int) -> float:
+    """Return what the probes of one block cost: a wait, and one pass of each of `n_parts` parts."""
+    bare = [_part() for _ in range(n_parts)]
+    waits = WaitStamps(_BLOCKS)
+    stamped = [Stamps(_BLOCKS) for _ in bare]
+    watched = [timed(call, stamps) for call, stamps in zip(bare, stamped, strict=True)]
+    idle, watched_source = _Idle(), _Idle()
+    watch_source(watched_source, waits, lambda _now_ns: 2**62)
+    bare_ns, watched_ns = [], []
+    for _ in range(_BLOCKS):
+        bare_ns.append(_block_ns(idle, bare))
+        watched_ns.append(_block_ns(watched_source, watched))
+    return max(0.0, float(np.median(watched_ns) - np.median(bare_ns)))
+
+
+def _block_ns(source: ArraySource, parts: list[Callable[[Any], Any]]) -> int:
+    time.sleep(_PAUSE_S)
+    started = time.perf_counter_ns()
+    source.wait(1280, 0.1)
+    for call in parts:
+        call(None)
+    return time.perf_counter_ns() - started
+
+
+def _time_ns(work: Callable[[], None]) -> int:
+    started = time.perf_counter_ns()
+    work()
+    return time.perf_counter_ns() - started
+
+
+def _part() -> Callable[[Any], Any]:
+    def part(argument: Any) -> Any:
         return argument
 
-    watched = timed(bare, Stamps(_CALLS))
-    return _quickest_ns(lambda: _call(watched)) - _quickest_ns(lambda: _call(bare))
+    return part
 
 
-@lru_cache(maxsize=1)
-def _wait_ns() -> float:
-    source = ArraySource(np.zeros(2 * _HOP_SAMPLES, np.float32), paced=True)
-    source.start()
+class _Idle(ArraySource):
+    """A source that has everything at once: what remains of a wait is the probe."""
 
-    def wait(n_samples: int, timeout_s: float) -> int:
-        return _HOP_SAMPLES
+    def __init__(self) -> None:
+        super().__init__(np.zeros(1, np.float32))
 
-    source.wait = wait  # type: ignore[method-assign]  # what remains is the probe
-    watch_source(source, WaitStamps(_CALLS), lambda now_ns: now_ns + 10**15)
-    watched = source.wait
-    return _quickest_ns(lambda: _wait(watched)) - _quickest_ns(lambda: _wait(wait))
-
-
-def _call(call: Callable[[Any], Any]) -> None:
-    for _ in range(_CALLS):
-        call(None)
-
-
-def _wait(wait: Callable[[int, float], int]) -> None:
-    for _ in range(_CALLS):
-        wait(_HOP_SAMPLES, 0.1)
-
-
-def _quickest_ns(run: Callable[[], None]) -> float:
-    """Return the nanoseconds of one of the calls that `run` makes."""
-    times = []
-    for _ in range(_ROUNDS):
-        started = time.perf_counter_ns()
-        run()
-        times.append(time.perf_counter_ns() - started)
-    return min(times) / _CALLS
+    def wait(self, n_samples: int, timeout_s: float) -> int:
+        return n_samples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from edgeaudio.profiling.measurement import Group, Stage, Stall
 from edgeaudio.profiling.probe import Stamps, WaitStamps
 from edgeaudio.profiling.statistics import summarise
+from edgeaudio.types import SAMPLE_RATE_HZ
 
-__all__ = ["Blocks", "Passes", "Window", "blocks_heard", "remainder", "stage", "stalls"]
+__all__ = ["Blocks", "Clock", "Passes", "Window", "find_blocks", "remainder", "stage", "stalls"]
 
 _MOST_SAMPLES = 3000
 """Passes of a stage that a measurement keeps one by one."""
@@ -57,11 +59,15 @@ class Passes(NamedTuple):
         return len(self.begin)
 
     @classmethod
-    def of(cls, stamps: Stamps, window: Window) -> Passes:
-        """Return those that ended in the window."""
+    def of(cls, stamps: Stamps) -> Passes:
+        """Return all that were collected."""
         table = stamps.passes()
-        table = table[(table[:, 1] > window.begin) & (table[:, 1] <= window.end)]
-        return cls(table[:, 0], table[:, 1])
+        return cls(table[:, stamps.BEGIN], table[:, stamps.END])
+
+    def within(self, window: Window) -> Passes:
+        """Return those that ended in the window."""
+        inside = (self.end > window.begin) & (self.end <= window.end)
+        return Passes(self.begin[inside], self.end[inside])
 
 
 class Blocks(NamedTuple):
@@ -75,17 +81,62 @@ class Blocks(NamedTuple):
     done: Times
     """When the engine began to wait for the next block."""
 
+    def within(self, window: Window) -> Blocks:
+        """Return those that were waited for and done in the window."""
+        inside = (self.waited_from >= window.begin) & (self.done <= window.end)
+        return Blocks(*(moments[inside] for moments in self))
 
-def blocks_heard(waits: WaitStamps, heard: Passes, window: Window) -> Blocks:
-    """Return the blocks of the window; `heard` are passes of a frontend, which hears each block once."""
+
+class Clock:
+    """When samples were captured, from what the source said now and then: its clock may drift.
+
+    Between two sayings the moment of sample 0 is taken to change evenly.
+    """
+
+    def __init__(self) -> None:
+        self._said_ns: list[int] = []
+        self._origins_ns: list[int] = []
+
+    def hear(self, now_ns: int, sample: int, captured_s: float) -> None:
+        """Note that at `now_ns` the source said when this sample was captured, in seconds."""
+        self._said_ns.append(now_ns)
+        self._origins_ns.append(round((captured_s - sample / SAMPLE_RATE_HZ) * 1e9))
+
+    def captured(self, at: Times, samples: NDArray[np.int64]) -> Times:
+        """Return when each of the samples was captured, as it was known at the moments `at`."""
+        first = self._origins_ns[0]  # float64 has no room for nanoseconds since the machine was started
+        drift = np.interp(at, self._said_ns, np.subtract(self._origins_ns, first))
+        offset_ns: NDArray[np.float64] = samples / SAMPLE_RATE_HZ * 1e9 + drift
+        return first + offset_ns.round().astype(np.int64)
+
+
+def find_blocks(
+    waits: WaitStamps, heard: Passes, restarts: Sequence[tuple[int, int]], clock: Clock
+) -> Blocks:
+    """Tell blocks from waits in vain, and find out which samples they were.
+
+    Parameters
+    ----------
+    waits : WaitStamps
+        All waits since the source's start.
+    heard : Passes
+        Of a frontend, which hears each block once.
+    restarts : sequence of (int, int)
+        When audio was lost, and the sample with which it went on.
+    clock : Clock
+        When samples were captured.
+    """
     table = waits.passes()
-    done = np.append(table[1:, waits.BEGIN], window.end)
-    inside = (table[:, waits.BEGIN] >= window.begin) & (done <= window.end)
-    last = np.searchsorted(heard.begin, done)
-    first = np.searchsorted(heard.begin, table[:, waits.END])
-    chosen = inside & (last > first) & (table[:, waits.BLOCK] > 0)
-    rows = table[chosen]
-    return Blocks(rows[:, waits.CAPTURED], rows[:, waits.BEGIN], rows[:, waits.END], done[chosen])
+    read = table[:, waits.END]
+    done = np.append(table[1:, waits.BEGIN], np.iinfo(np.int64).max)
+    is_block = np.searchsorted(heard.begin, done) > np.searchsorted(heard.begin, read)
+    n = np.minimum(table[:, waits.AVAILABLE], table[:, waits.WANTED])
+    end = np.cumsum(np.where(is_block, n, 0))
+    for at, sample in restarts:
+        first = int(np.searchsorted(read, at))
+        end[first:] += sample - (end[first - 1] if first else 0)
+    captured = clock.captured(read[is_block], end[is_block] - 1)
+    return Blocks(captured, table[is_block, waits.BEGIN], read[is_block], done[is_block])
 
 
 def remainder(whole: Passes, parts: list[Passes]) -> Passes:
@@ -101,7 +152,8 @@ def remainder(whole: Passes, parts: list[Passes]) -> Passes:
 def stage(
     name: str, group: Group, passes: Passes, window: Window, *, task: str | None = None
 ) -> Stage | None:
-    """Describe a stage by its passes; None if there were none."""
+    """Describe a stage by its passes in the window; None if there were none."""
+    passes = passes.within(window)
     if not passes.n:
         return None
     moments_s = (passes.begin - window.origin) / 1e9

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeaudio.events import Caption, Detection, Event
 from edgeaudio.frontend import Frontend
 from edgeaudio.profiling.measurement import Group, Stage, Stall
-from edgeaudio.profiling.passes import Passes, Window, blocks_heard, remainder, stage, stalls
+from edgeaudio.profiling.passes import Clock, Passes, Window, find_blocks, remainder, stage, stalls
 from edgeaudio.profiling.probe import (
     Stamps,
     WaitStamps,
     now_ns,
     watch,
     watch_decisions,
+    watch_restarts,
     watch_shedding,
     watch_source,
 )
@@ -27,10 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Probes"]
 
-_MOST_PASSES = 2**20
-_MOST_EVENTS = 2**16
-_SHED = ("tentative text", "narrower search")
-"""What a recogniser leaves out at level 1 and, as well, at level 2."""
+_EVENTS = 256
+_COLLECT_S = 5.0
 
 
 class Found(NamedTuple):
@@ -39,8 +40,6 @@ class Found(NamedTuple):
     stages: list[Stage]
     stalls: list[Stall]
     max_lag_ms: float
-    n_events: dict[str, int]
-    """By the task's name."""
     n_passes: int
     n_waits: int
 
@@ -64,15 +63,19 @@ class _TaskProbe:
         self.graph = getattr(task, "graph", None)
         self.calls = Stamps(passes)
         self.steps = Stamps(passes)
-        self.received = Stamps(_MOST_EVENTS)
-        self._whole_way = Stamps(_MOST_EVENTS)
-        self._words = Stamps(_MOST_EVENTS)
+        self._ways: dict[Group, Stamps] = {
+            "event": Stamps(_EVENTS),
+            "end to end": Stamps(_EVENTS),
+            "word": Stamps(_EVENTS),
+        }
+        self.stamps = (self.calls, self.steps, *self._ways.values())
         self.shed: list[tuple[int, int]] = []
         """When which level began."""
         self._caption = (-1, 0)
         """The newest caption, and how many of its words have been seen."""
 
     def attach(self) -> list[Callable[[], None]]:
+        """Begin; return what ends it."""
         found = [watch(self.task, "process", self.calls)]
         if self.graph is not None:
             found.append(watch(self.graph, "step", self.steps))
@@ -85,14 +88,18 @@ class _TaskProbe:
     ) -> None:
         """Note when an event has reached the caller."""
         now = now_ns()
-        self.received.add(decided_ns, now)
-        self._whole_way.add(decided_ns - round(event.latency_s * 1e9), now)
-        for end_sample in self._new_words(event):
-            self._words.add(int(captured_at(end_sample - 1) * 1e9), now)
+        begun: list[tuple[Group, int]] = [
+            ("event", decided_ns),
+            ("end to end", decided_ns - round(event.latency_s * 1e9)),
+            *(("word", round(captured_at(end - 1) * 1e9)) for end in self._new_words(event)),
+        ]
+        for group, begin in begun:
+            self._ways[group].put(begin)
+            self._ways[group].put(now)
 
-    def parts(self, window: Window) -> list[_Part]:
+    def parts(self) -> list[_Part]:
         """Return what it computed: its network's steps and the rest, or all where nobody can tell."""
-        calls, steps = Passes.of(self.calls, window), Passes.of(self.steps, window)
+        calls, steps = Passes.of(self.calls), Passes.of(self.steps)
         if self.graph is None:
             return [_Part(f"task {self.name}", "task", calls, self.name)]
         return [
@@ -100,25 +107,18 @@ class _TaskProbe:
             _Part(f"decode {self.name}", "decode", remainder(calls, [steps]), self.name),
         ]
 
-    def ways(self, window: Window) -> list[_Part]:
+    def ways(self) -> list[_Part]:
         """Return how long its events were under way."""
-        stamped: tuple[tuple[Group, Stamps], ...] = (
-            ("event", self.received),
-            ("end to end", self._whole_way),
-            ("word", self._words),
-        )
         return [
-            _Part(f"{group} {self.name}", group, Passes.of(stamps, window), self.name)
-            for group, stamps in stamped
+            _Part(f"{group} {self.name}", group, Passes.of(stamps), self.name)
+            for group, stamps in self._ways.items()
         ]
 
-    def shed_seconds(self, now: int) -> list[float]:
-        """Return for how long each level, or a higher one, held."""
-        until = [at for at, _ in self.shed[1:]] + [now]
-        lengths = [
-            (level, (end - begin) / 1e9) for (begin, level), end in zip(self.shed, until, strict=False)
-        ]
-        return [sum(length_s for level, length_s in lengths if level > i) for i in range(len(_SHED))]
+    def shed_seconds(self, level: int, now: int) -> float:
+        """Return for how long this level, or a higher one, held."""
+        ends = [*(at for at, _ in self.shed[1:]), now]
+        spans = zip(self.shed, ends, strict=False)
+        return sum(end - begin for (begin, held), end in spans if held >= level) / 1e9
 
     def _new_words(self, event: Detection | Caption) -> list[int]:
         """Return the ends of the words that no event has told before."""
@@ -145,30 +145,48 @@ class Probes:
     def __init__(self, engine: Engine, source: Source, tasks: Sequence[Task], *, passes: float) -> None:
         self._listener = engine.listener
         self._source = source
-        room = min(_MOST_PASSES, int(1.25 * passes) + 100)
+        room = int(1.25 * passes) + 100
         self._waits = WaitStamps(room)
         frontends = self._listener.frontends
         self._frontends = [
-            (f, name, Stamps(room)) for f, name in zip(frontends, _names(frontends), strict=True)
+            (frontend, name, Stamps(room))
+            for frontend, name in zip(frontends, _names(frontends), strict=True)
         ]
         self._tasks = {task.name: _TaskProbe(task, room) for task in tasks}
         self._decided_ns: dict[int, int] = {}
+        self._restarts: list[tuple[int, int]] = []
+        self._clock = Clock()
         self._attached: list[Callable[[], None]] = []
+        self.collecting_s = 0.0
+        """CPU time that collecting the stamps took so far."""
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="edgeaudio-probes", daemon=True)
 
     def attach(self, alarm: Callable[[int], int]) -> None:
         """Begin; for `alarm` see `watch_source`."""
         self._attached = [
             watch_source(self._source, self._waits, alarm),
+            watch_restarts(self._listener, self._restarts),
             watch_decisions(self._listener, self._decided_ns),
             *(watch(frontend, "process", stamps) for frontend, _, stamps in self._frontends),
         ]
         for probe in self._tasks.values():
             self._attached += probe.attach()
+        self._thread.start()
 
     def release(self) -> None:
-        """Give all parts back as they were."""
+        """Give all parts back as they were. The engine has ended."""
         while self._attached:
             self._attached.pop()()
+        self._ending.set()
+        self._thread.join()
+
+    def ask_clock(self) -> None:
+        """Note which sample was captured when, as the source has it now."""
+        ring = self._source.ring
+        if ring.written:
+            sample = ring.position
+            self._clock.hear(now_ns(), sample, self._source.captured_at(sample))
 
     def receive(self, event: Event) -> None:
         """Take note of an event, in the caller's thread, as soon as it has come."""
@@ -176,50 +194,54 @@ class Probes:
             decided_ns = self._decided_ns.pop(id(event), 0)
             self._tasks[event.model].receive(event, decided_ns, self._source.captured_at)
 
-    def shed_seconds(self) -> dict[str, float]:
-        """Return for how long what was left out, until now."""
-        levels = [probe.shed_seconds(now_ns()) for probe in self._tasks.values()]
-        return {name: s for i, name in enumerate(_SHED) if (s := sum(level[i] for level in levels)) > 0}
-
-    def _max_lag_ms(self) -> float:
-        """How long the newest sample of a block waited at most, in the whole run."""
-        table = self._waits.passes()
-        table = table[table[:, WaitStamps.BLOCK] > 0]
-        return float((table[:, WaitStamps.END] - table[:, WaitStamps.CAPTURED]).max(initial=0)) / 1e6
+    def shed_seconds(self, measures: Sequence[str]) -> dict[str, float]:
+        """Return for how long each measure was taken, until now; `measures` as they follow each other."""
+        now = now_ns()
+        return {
+            name: seconds
+            for level, name in enumerate(measures, 1)
+            if (seconds := sum(probe.shed_seconds(level, now) for probe in self._tasks.values())) > 0
+        }
 
     def result(self, window: Window, hop_ms: float) -> Found:
-        """Return what the stamps in the window tell."""
-        frontends = [
-            _Part(name, "frontend", Passes.of(stamps, window)) for _, name, stamps in self._frontends
-        ]
-        blocks = blocks_heard(self._waits, frontends[0].passes, window)
-        parts, calls = list(frontends), [part.passes for part in frontends]
-        background: list[_Part] = []
-        for probe in self._tasks.values():
-            (background if probe.background else parts).extend(probe.parts(window))
-            if not probe.background:
-                calls.append(Passes.of(probe.calls, window))
-        waits = Passes.of(self._waits, window)
+        """Return what the stamps tell of a window; after `release`."""
+        frontends = [_Part(name, "frontend", Passes.of(stamps)) for _, name, stamps in self._frontends]
+        blocks = find_blocks(self._waits, frontends[0].passes, self._restarts, self._clock)
+        max_lag_ns = int((blocks.read - blocks.captured).max(initial=0))
+        blocks = blocks.within(window)
+        near = [probe for probe in self._tasks.values() if not probe.background]
+        parts = [*frontends, *(part for probe in near for part in probe.parts())]
+        calls = [part.passes for part in frontends] + [Passes.of(probe.calls) for probe in near]
         all_parts = [
-            _Part("wait", "wait", waits),
+            _Part("wait", "wait", Passes.of(self._waits)),
             _Part("ring", "ring", Passes(blocks.captured, blocks.read)),
             _Part("engine", "engine", remainder(Passes(blocks.read, blocks.done), calls)),
             *parts,
-            *background,
-            *(part for probe in self._tasks.values() for part in probe.ways(window)),
+            *(part for probe in self._tasks.values() if probe.background for part in probe.parts()),
+            *(part for probe in self._tasks.values() for part in probe.ways()),
         ]
         stages = [stage(part.name, part.group, part.passes, window, task=part.task) for part in all_parts]
-        stamped = [self._waits, *(stamps for _, _, stamps in self._frontends)]
+        stamped = [stamps for _, _, stamps in self._frontends]
         stamped += [stamps for probe in self._tasks.values() for stamps in (probe.calls, probe.steps)]
-        n_events = {probe.name: Passes.of(probe.received, window).n for probe in self._tasks.values()}
         return Found(
             [one for one in stages if one is not None],
             stalls(blocks, {part.name: part.passes for part in parts}, hop_ms, window),
-            self._max_lag_ms(),
-            n_events,
-            sum(Passes.of(stamps, window).n for stamps in stamped[1:]),
-            waits.n,
+            max_lag_ns / 1e6,
+            sum(Passes.of(stamps).within(window).n for stamps in stamped),
+            Passes.of(self._waits).within(window).n,
         )
+
+    def _run(self) -> None:
+        """Collect what was put in; in a thread of its own, since the engine's has no time for that."""
+        stamped = [self._waits, *(stamps for _, _, stamps in self._frontends)]
+        stamped += [stamps for probe in self._tasks.values() for stamps in probe.stamps]
+        ending = False
+        while not ending:
+            ending = self._ending.wait(_COLLECT_S)
+            self.ask_clock()
+            for stamps in stamped:
+                stamps.collect()
+            self.collecting_s = time.thread_time()
 
 
 def _names(frontends: Sequence[Frontend]) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["Summary", "quantile", "summarise"]
 
 _RESAMPLES = 400
-_BLOCKS = 50
+_BLOCKS = 20
 """Into so many stretches a run is cut, as long as each is `_LEAST_S` long."""
 _LEAST_S = 1.0
 _FEWEST_BLOCKS = 8
