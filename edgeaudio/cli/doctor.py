@@ -32,6 +32,10 @@ _EXTRAS = {
 }
 
 
+_SAME = {"onnxruntime": ("onnxruntime-gpu",)}
+"""The same module under other names."""
+
+
 class Finding(NamedTuple):
     """One line: what was looked at, how it is, and what mends it.
 
@@ -85,9 +89,13 @@ def _packages() -> Iterator[Finding]:
 
     for name in (*_PACKAGES, *_EXTRAS):
         extra = _EXTRAS.get(name)
-        try:
-            yield Finding(name, "ok", version(name))
-        except PackageNotFoundError:
+        found = None
+        for package in (name, *_SAME.get(name, ())):
+            with contextlib.suppress(PackageNotFoundError):
+                found = Finding(package, "ok", version(package))
+        if found is not None:
+            yield found
+        else:
             what = f"edgeaudio[{extra}]" if extra else name
             # Training is done elsewhere; nobody needs torch on the device.
             outcome: Literal["warn", "missing"] = "warn" if extra else "missing"

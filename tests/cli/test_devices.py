@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-from edgeaudio import backends
+from edgeaudio import backends, profiles
 from edgeaudio.cli import startup
 from edgeaudio.errors import MissingDependencyError
 from edgeaudio.models import catalogue
+from edgeaudio.profiles import Choice, Profile
 from edgeaudio.sources import devices
 from edgeaudio.sources.devices import DeviceInfo
 from tests.cli.conftest import Run
@@ -137,6 +139,35 @@ def test_one_broken_model_does_not_hide_the_others(
     assert found["model good"]["outcome"] == "ok"
     assert found["model bad"]["outcome"] == "warn"
     assert "checksum" in str(found["model bad"]["detail"])
+
+
+@pytest.mark.usefixtures("two_microphones")
+def test_the_profile_of_this_machine_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = findings(run)
+    assert found["profile"]["outcome"] == "ok"
+    best, good = Choice(Profile(name="best"), "a GPU", missing="Install it: x"), Choice(Profile(), "all")
+    monkeypatch.setattr(profiles, "detect", lambda: [best, good])
+    _, found = findings(run)
+    assert found["profile"] == {
+        "name": "profile",
+        "outcome": "warn",
+        "detail": "generic; best (a GPU) needs more",
+        "mend": "Install it: x",
+        "required": False,
+    }
+
+
+@pytest.mark.usefixtures("two_microphones")
+def test_the_gpus_onnxruntime_is_one_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr("importlib.metadata.version", version)
+    _, found = findings(run)
+    assert found["onnxruntime-gpu"]["outcome"] == "ok"
+    assert "onnxruntime" not in found
 
 
 @pytest.mark.usefixtures("two_microphones")
