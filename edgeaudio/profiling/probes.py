@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Found", "Probes"]
 
 _EVENTS = 256
-_COLLECT_S = 5.0
+_COLLECT_S = 30.0
+"""Collecting takes some hundred microseconds, however little there is."""
 
 
 class Found(NamedTuple):

@@ -99,7 +99,7 @@ def measure(
     engine = Engine(source, *tasks, profile=profile)
     step_s = min(profile.hop_ms, _LEAST_STEP_MS) / 1000
     probes = Probes(engine, source, tasks, passes=(warm_up_s + seconds) / step_s)
-    watch = _Watch(engine, source, probes.ask_clock, warm_up_s, seconds)
+    watch = _Watch(engine, source, probes, warm_up_s, seconds)
     probes.attach(watch.alarm)
     sampler.start()
     try:
@@ -108,6 +108,7 @@ def measure(
                 on_start(engine)
             for event in engine:
                 probes.receive(event)
+            watch.finish()
     finally:
         probes.release()
         sensors = sampler.stop(watch.origin_ns / 1e9)
@@ -143,15 +144,10 @@ class _Watch:
     """Looks at the clock in the engine's thread: when the warm-up is over, and when all is."""
 
     def __init__(
-        self,
-        engine: Engine,
-        source: Source,
-        on_begin: Callable[[], None],
-        warm_up_s: float,
-        seconds: float,
+        self, engine: Engine, source: Source, probes: Probes, warm_up_s: float, seconds: float
     ) -> None:
         self._engine = engine
-        self._on_begin = on_begin
+        self._probes = probes
         self._source = source
         self._warm_up_ns = round(warm_up_s * 1e9)
         self._length_ns = round(seconds * 1e9)
@@ -162,6 +158,7 @@ class _Watch:
 
     def alarm(self, now_ns: int) -> int:
         """Do what is due at `now_ns`; return when the next is."""
+        self._probes.ask_clock()
         if not self.origin_ns:
             return self._begin(now_ns)
         # What the engine was about to do with this block does not count: counting takes its time, too.
@@ -171,11 +168,14 @@ class _Watch:
         self._engine.stop()
         return _NEVER
 
-    def result(self) -> tuple[Window, Cost]:
-        """Return what was looked at, and what it cost; to be called when the engine has ended."""
-        if len(self._counted) == 1:  # the source has ended, or somebody ended the engine
+    def finish(self) -> None:
+        """Take note that the engine has ended, perhaps with its source or because somebody stopped it."""
+        if len(self._counted) == 1:
             self._counted.append(_Count.now(self._engine))
-        if not self._counted:
+
+    def result(self) -> tuple[Window, Cost]:
+        """Return what was looked at, and what it cost."""
+        if len(self._counted) < 2:
             raise UsageError(
                 "nothing was measured: the audio ended in the warm-up", hint="Give more, or make it shorter."
             )
@@ -188,7 +188,6 @@ class _Watch:
         """Find the moment from which all others count."""
         self._started_ns = self._started_ns or now_ns
         if self._source.ring.written:
-            self._on_begin()
             self.origin_ns = int(self._source.captured_at(0) * 1e9)
             return self.origin_ns + self._warm_up_ns
         if now_ns > self._started_ns + self._warm_up_ns + self._length_ns:

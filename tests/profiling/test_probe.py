@@ -140,7 +140,7 @@ def test_a_stamp_takes_at_most_100_ns():
 
 
 def test_nothing_is_allocated_after_the_warm_up():
-    """Numbers wait in a queue until they are collected, five seconds' worth at most, and go into a table."""
+    """Numbers wait in a queue until they are collected, and go into a table."""
     source = ArraySource(np.zeros(1600, np.float32), paced=True)
     source.wait = lambda n_samples, timeout_s: 0
     waits, passes = WaitStamps(20_000), Stamps(20_000)
