@@ -56,6 +56,7 @@ _LAYOUT = (
 _HEADER = struct.Struct(f"<8sIIQ{len(_LAYOUT)}Q")
 _CHECKED_FROM = 16
 _ALIGNMENT = 64
+_HEAD_BYTES = 4096
 _REBUILD = "Copy it again, or make it anew with: edgeaudio train language"
 
 Arrays = dict[str, Any]
@@ -113,25 +114,37 @@ def _map(path: Path) -> mmap.mmap:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ModelError(f"{path} is not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise ModelError(f"{path} is larger than the {MAX_BYTES // 2**20} MB allowed here")
-        if status.st_size < _HEADER.size:
-            raise ModelError(f"{path} is no packed language: only {status.st_size} bytes", hint=_REBUILD)
         with path.open("rb") as file:
+            _check_kind(path, file.read(_HEAD_BYTES))
+            if status.st_size > MAX_BYTES:
+                raise ModelError(f"{path} is larger than the {MAX_BYTES // 2**20} MB allowed here")
+            if status.st_size < _HEADER.size:
+                raise ModelError(f"{path}: damaged, only {status.st_size} bytes", hint=_REBUILD)
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read {path}: {reason}") from error
 
 
+def _check_kind(path: Path, head: bytes) -> None:
+    """Refuse what does not begin like a packed language, and tell what becomes one."""
+    if head.startswith(_MAGIC):
+        return
+    making = "edgeaudio train language {} --lexicon DICTIONARY --output FOLDER"
+    if b"\\data\\" in head:
+        what, hint = "an ARPA file, which must be packed", f"Run: {making.format(f'--from-arpa {path}')}"
+    elif head.startswith(b"mmap lm "):
+        what = "a KenLM binary, which cannot be read"
+        hint = f"Pack the ARPA file that it was made from: {making.format('--from-arpa FILE')}"
+    else:
+        what = "no packed language"
+        hint = f"Make one from text: {making.format('TEXT...')}; or with --from-arpa FILE from an ARPA file."
+    raise ModelError(f"{path} is {what}", hint=hint)
+
+
 def _arrays(path: Path, mapped: mmap.mmap) -> tuple[Arrays, int]:
     """Views of the mapped file, once its size and checksum are right."""
-    magic, version, checksum, start_state, *counts = _HEADER.unpack_from(mapped)
-    if magic != _MAGIC:
-        raise ModelError(
-            f"{path} is no packed language",
-            hint="Pack text or an ARPA file with: edgeaudio train language [--from-arpa FILE]",
-        )
+    _, version, checksum, start_state, *counts = _HEADER.unpack_from(mapped)
     if version != _VERSION:
         raise ModelError(
             f"{path}: written in format {version}, this is edgeaudio for format {_VERSION}", hint=_REBUILD

@@ -98,8 +98,9 @@ def _named(what: str, name: str, folders: dict[str, Path]) -> Path:
     searched = ", ".join(str(folder) for folder in search_path())
     guess = nearest(name, list(folders))
     advice = f"Did you mean '{guess}'? " if guess else ""
-    if os.path.isdir(name):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-        advice = f"For the folder of that name write './{name}'. "
+    if os.path.exists(name):  # noqa: PTH110 - Path.exists raises for names that are too long
+        kind = "folder" if os.path.isdir(name) else "file"  # noqa: PTH112 - as above
+        advice = f"For the {kind} of that name write './{name}'. "
     known = f"Known: {', '.join(folders)}. " if folders and not guess else ""
     raise ModelError(f"unknown {what} '{name}'", hint=f"{advice}{known}Searched: {searched}")
 

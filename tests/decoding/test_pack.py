@@ -110,15 +110,28 @@ def test_a_missing_file_and_a_strange_one_are_model_errors(tmp_path):
         Language.load(tmp_path / "nothing.bin")
     with pytest.raises(ModelError, match="No such file"):
         Language.load(tmp_path)
-    (tmp_path / "text").write_text("hello" * 100)
-    with pytest.raises(ModelError, match="no packed language"):
-        Language.load(tmp_path / "text")
-    (tmp_path / "empty").touch()
-    with pytest.raises(ModelError, match="only 0 bytes"):
-        Language.load(tmp_path / "empty")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ModelError, match="not a regular file"):
         Language.load(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"is no packed language\n  Make one from text: edgeaudio train language TEXT"),
+        (b"hello" * 100, r"is no packed language\n"),
+        (
+            b"\n\\data\\\nngram 1=4\n",
+            r"is an ARPA file.*\n  Run: edgeaudio train language --from-arpa .*file ",
+        ),
+        (b"mmap lm http://kheafield.com/code", r"is a KenLM binary.*\n.*--from-arpa FILE"),
+        (b"EDGELANG" + bytes(20), r"damaged, only 28 bytes\n  Copy it again"),
+    ],
+)
+def test_what_is_no_packed_language_says_how_it_becomes_one(tmp_path, content, message):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        Language.load(tmp_path / "file")
 
 
 def test_another_version_is_named(packed):

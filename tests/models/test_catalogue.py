@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,16 @@ def test_an_unknown_language_says_what_was_looked_for(installed: Path, wrong: st
     (installed / "english-small" / "language.bin").write_bytes(b"")
     with pytest.raises(ModelError, match=message):
         find_language(wrong)
+
+
+@pytest.mark.parametrize(("made", "kind"), [(Path.touch, "file"), (Path.mkdir, "folder")])
+def test_what_has_that_name_here_is_pointed_out(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, made: Callable[[Path], None], kind: str
+) -> None:
+    monkeypatch.chdir(installed)
+    made(installed / "talks.arpa")
+    with pytest.raises(ModelError, match=f"For the {kind} of that name write './talks.arpa'"):
+        find_language("talks.arpa")
 
 
 def test_listing_shows_what_is_broken_and_why(installed: Path) -> None:
