@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,7 @@ from edgeaudio.cli.profile_matrix import check_matrix, measure_matrix
 from edgeaudio.cli.profile_report import check_files, no_budgets, report, report_options, tell
 from edgeaudio.cli.profile_run import ProfileOptions
 from edgeaudio.cli.profile_streams import check_streams, streams
+from edgeaudio.cli.profile_tune import check_tune, tune
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -84,6 +86,13 @@ class _ProfileGroup(click.Group):
     help="Measure instead how long clicks take through the loudspeaker into the microphone.",
 )
 @click.option("--loudspeaker", metavar="INDEX|NAME", help="The one for --loopback.  [default: the system's]")
+@click.option("--tune", is_flag=True, help="Find the best settings for this device instead.")
+@click.option(
+    "--write",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The profile file of --tune.  [default: tuned.yaml]",
+)
 @report_options
 @log_level_option
 def profile(**options: Any) -> int | None:
@@ -110,6 +119,7 @@ def _run(options: ProfileOptions) -> int | None:
     if options.streams is not None:
         check_streams(options, wanted)
     check_loopback(options)
+    check_tune(options)
     chosen = choose_profile(options.profile)
     if options.gate and chosen.budgets == Budgets():
         raise no_budgets(chosen.name)
@@ -121,6 +131,8 @@ def _run(options: ProfileOptions) -> int | None:
             return streams(options, wanted[0], chosen, signals)
         if options.loopback:
             return loopback(options, chosen, signals)
+        if options.tune:
+            return tune(options, wanted, chosen, signals)
         return _measure(options, wanted, chosen, signals)
 
 
@@ -154,6 +166,7 @@ def _check(options: ProfileOptions) -> None:
         "--tasks-matrix": options.matrix,
         "--streams": options.streams is not None,
         "--loopback": options.loopback,
+        "--tune": options.tune,
     }
     instead = [name for name, given in asked.items() if given]
     if len(instead) > 1:

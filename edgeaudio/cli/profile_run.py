@@ -49,6 +49,8 @@ class ProfileOptions(ReportOptions):
     streams: int | None
     loopback: bool
     loudspeaker: str | None
+    tune: bool
+    write: Path | None
 
     @property
     def wants_microphone(self) -> bool:
