@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tools.benchmarks.report import write_section
 
-NAMES = ("frontend", "daemon", "startup", "latency", "beside", "decoding", "models")
+NAMES = ("frontend", "daemon", "startup", "latency", "beside", "decoding", "models", "slow-device")
 _COMMON = ("--check", "--write-docs")
 """Options that change nothing about what is measured."""
 
@@ -35,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
-    module = importlib.import_module(f"tools.benchmarks.{name}")
+    module = importlib.import_module(f"tools.benchmarks.{name.replace('-', '_')}")
     parser = _parser()
     parser.prog += f" {name}"
     module.add_arguments(parser)
