@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from edgeaudio.backends.base import GraphSource, Runtime, Signature, StateSpec, StreamingGraph, stream
 from edgeaudio.errors import BackendError
+from edgeaudio.profiles.choice import check_cores
 from edgeaudio.profiles.profile import Profile
 
 __all__ = [
@@ -57,10 +58,13 @@ def open_graph(
     ------
     BackendError
         If a runtime or provider is absent; the hint is the command that installs it.
+    ConfigError
+        If the profile asks for more threads than this process has cores.
     ModelError
         If the model has no graph for it, or the graph is not what the manifest says.
     """
     profile = profile or Profile()
+    check_cores(profile)
     runtime = backend or _preferred(source, profile)
     if runtime not in RUNTIMES:
         raise BackendError(f"unknown backend '{runtime}'", hint=f"There are: {', '.join(RUNTIMES)}.")

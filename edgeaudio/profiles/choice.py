@@ -13,7 +13,7 @@ from edgeaudio.errors import ConfigError
 from edgeaudio.profiles.hardware import Hardware, read_hardware, usable_cores
 from edgeaudio.profiles.profile import Match, Profile
 
-__all__ = ["Choice", "choose_profile", "detect", "list_profiles", "load_profile"]
+__all__ = ["Choice", "check_cores", "choose_profile", "detect", "list_profiles", "load_profile"]
 
 _LOG = logging.getLogger(__name__)
 _RANKS = {"device_tree": 8, "cuda_device": 4, "cpu_part": 2, "architecture": 1}

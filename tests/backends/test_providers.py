@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from edgeaudio.backends import open_graph, providers
-from edgeaudio.errors import BackendError
+from edgeaudio.errors import BackendError, ConfigError
 from edgeaudio.models.bundle import Bundle
-from edgeaudio.profiles import Profile
+from edgeaudio.profiles import Profile, choice
 
 CUDA = Profile(name="gpu", runtime=("onnx",), providers=("cuda", "cpu"), precision="float32")
 JETSON = Profile(name="jetson", runtime=("onnx",), providers=("tensorrt", "cuda", "cpu"), precision="float32")
@@ -153,11 +153,17 @@ def test_the_provider_that_computes_most_is_the_one_used(bundle: Bundle, build: 
     assert open_graph(bundle, profile=CUDA).provider == "cuda"
 
 
-def test_threads_reach_both_runtimes(bundle: Bundle, build: Build) -> None:
+def test_threads_reach_both_runtimes(bundle: Bundle, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "usable_cores", lambda: frozenset({0, 1}))
     seen = build()
     assert open_graph(bundle, "onnx", Profile(threads=2)).threads == 2
     assert seen.options.intra_op_num_threads == 2
     assert open_graph(bundle, "litert", Profile(threads=2)).threads == 2
+
+
+def test_more_threads_than_cores_are_refused_in_python_too(bundle: Bundle) -> None:
+    with pytest.raises(ConfigError, match="asks for 1024 threads; this process may use"):
+        open_graph(bundle, profile=Profile(threads=1024))
 
 
 @pytest.mark.parametrize(
