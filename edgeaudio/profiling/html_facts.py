@@ -65,21 +65,17 @@ def _cores(cores: list[CoreShare]) -> Html:
 
 def _sensor_row(sensor: Sensor) -> tuple[Html, ...]:
     values = range_of(sensor) if sensor.status == "measured" else None
-    if values is None:
-        state, said = tag("span", "unavailable"), ("", "", "")
-    elif sensor.unit:
-        state = tag("b", "measured", class_="good")
+    said: tuple[str, ...] = ("", "", "")
+    if values is not None and sensor.unit:
         said = tuple(f"{number(value)} {sensor.unit}" for value in values)
-    else:
-        state, said = (
-            tag("b", "measured", class_="good"),
-            ("", f"{number(100 * values.mean)} % of the time", ""),
-        )
+    elif values is not None:
+        said = ("", f"{number(100 * values.mean)} % of the time", "")
+    state = tag("b", "measured", class_="good") if values is not None else tag("span", "unavailable")
     return (
         name_cell(sensor.name),
-        tag("td", state, class_="w"),
+        tag("td", state, tag("small", sensor.reason), class_="state"),
         *map(figure_cell, said),
-        tag("td", sensor.source, tag("small", sensor.reason), class_="source"),
+        tag("td", sensor.source, class_="source"),
     )
 
 
