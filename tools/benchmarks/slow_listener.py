@@ -44,7 +44,7 @@ def main(load: Callable[[str, Profile], Task]) -> None:
     profile = load_profile(options.profile)
     tasks = [load(task, profile) for task in options.tasks]
     for task in tasks:
-        Listener([task], profile.hop_ms * SAMPLE_RATE_HZ // 1000).warm_up()  # loads compiled code
+        Listener((task,), profile.hop_ms * SAMPLE_RATE_HZ // 1000).warm_up()  # loads compiled code
     source = recordings()
     print("loaded", flush=True)
     sys.stdin.readline()
