@@ -10,7 +10,7 @@ from tools.benchmarks.cgroup import CannotLimitError, SlowCore
 
 def test_where_no_cgroups_can_be_made_nothing_is_measured_and_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(cgroup, "GROUPS", tmp_path / "none")
-    with pytest.raises(CannotLimitError, match="no cgroup for CPU time can be made here: .*No such file"):
+    with pytest.raises(CannotLimitError, match=r"can be made here: .*No such file"):
         SlowCore(0.25).__enter__()
     report = slow_device.run(argparse.Namespace(tasks=None, smoke=True))
     assert report.limits == report.tables == []
