@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from edgeaudio.cli.background import StopSignals
-from edgeaudio.cli.common import json_option, log_level_option, quiet_libraries, seconds, stdout_bytes
+from edgeaudio.cli.common import (
+    is_same_file,
+    json_option,
+    log_level_option,
+    quiet_libraries,
+    seconds,
+    stdout_bytes,
+)
 from edgeaudio.cli.listening import (
     HookOptions,
     SourceOptions,
@@ -147,7 +154,7 @@ def _run(options: _Options) -> None:
         Session(engine, events, signals, output, tally, hook=hook, others=others).listen()
         if file is not None and file.unwritten:
             raise OutputError(
-                f"{options.output}: {file.unwritten} captions could not be written",
+                f"captions could not be written: {file.fact()[1]}",
                 hint="Make room on the disk.",
             )
 
@@ -171,15 +178,12 @@ def _check(options: _Options) -> None:
     check_recognizer(options)
     if options.end_complete_s is not None and options.grammar is None:
         raise UsageError("--end-complete is for orders of a --grammar", hint="Leave it out.")
-    if options.output is not None and options.source is not None and _is_same(options.output, options.source):
+    if (
+        options.output is not None
+        and options.source is not None
+        and is_same_file(options.output, options.source)
+    ):
         raise UsageError(f"{options.output} is what is listened to", hint="Name another --output.")
-
-
-def _is_same(path: Path, source: str) -> bool:
-    try:
-        return os.path.samefile(path, source)  # noqa: PTH121 - a source may be no path at all
-    except (OSError, ValueError):
-        return False
 
 
 def _open_file(options: _Options) -> TranscriptFile | None:

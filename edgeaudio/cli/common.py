@@ -19,6 +19,7 @@ import click
 __all__ = [
     "debugging",
     "harmless",
+    "is_same_file",
     "json_option",
     "log_level_option",
     "log_to",
@@ -218,6 +219,14 @@ def reader_has_gone() -> bool:
         poll.register(1, 0)
         return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
     except OSError:
+        return False
+
+
+def is_same_file(path: Path, other: Path | str) -> bool:
+    """Say whether both are there and one file, whatever its names; what is no path at all is none."""
+    try:
+        return os.path.samefile(path, other)  # noqa: PTH121 - which takes any text for a path
+    except (OSError, ValueError):
         return False
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeaudio.cli.common import log_level_option, quiet_libraries, stdout_bytes
+from edgeaudio.cli.common import is_same_file, log_level_option, quiet_libraries, stdout_bytes
 from edgeaudio.cli.listening import settle_profile
 from edgeaudio.cli.progress import progress_bar
 from edgeaudio.cli.recognition import (
@@ -95,7 +95,7 @@ def _run(options: _Options) -> None:
             hint="Without --align it is written down.",
         )
     for output in options.outputs:
-        if any(_is_same(output, path) for path in options.paths):
+        if any(is_same_file(output, path) for path in options.paths):
             raise UsageError(f"{output} is what is read", hint="Name another --output.")
     with contextlib.ExitStack() as stack:
         # What is cheap to get wrong is checked before what is slow to load.
@@ -120,10 +120,6 @@ def _rows(paths: Iterable[Path]) -> list[Row]:
             raise InputError(f"{path}: there is no recording in this folder")
         rows += found
     return rows
-
-
-def _is_same(output: Path, path: Path) -> bool:
-    return output.exists() and path.exists() and output.samefile(path)
 
 
 def _is_new(row: Row, files: list[LabelFile]) -> bool:

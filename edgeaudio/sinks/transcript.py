@@ -18,37 +18,46 @@ FORMATS: tuple[TranscriptFormat, ...] = ("text", "json", "srt", "vtt")
 
 
 class TranscriptWriter(Protocol):
-    """Turns events into bytes: none, one record, or several."""
+    """Turns events into records, lines or cues, each complete in itself."""
+
+    record_name: str
+    """What a record is to its reader."""
 
     def begin(self) -> bytes:
         """Return what stands before the first record."""
 
-    def write(self, event: Event) -> bytes:
-        """Return what the event completes."""
+    def write(self, event: Event) -> list[bytes]:
+        """Return the records that the event completes."""
 
-    def finish(self) -> bytes:
-        """Return what is pending."""
+    def finish(self) -> list[bytes]:
+        """Return the pending records."""
 
 
 class _Text:
+    record_name = "caption"
+
     def begin(self) -> bytes:
         return b""
 
-    def write(self, event: Event) -> bytes:
+    def write(self, event: Event) -> list[bytes]:
         if not (isinstance(event, Caption) and event.final and event.words):
-            return b""
-        return printable(event.text).encode() + b"\n"
+            return []
+        return [printable(event.text).encode() + b"\n"]
 
-    def finish(self) -> bytes:
-        return b""
+    def finish(self) -> list[bytes]:
+        return []
 
 
 class _Json(_Text):
-    def write(self, event: Event) -> bytes:
-        return encode_event(event) + b"\n"
+    record_name = "event"
+
+    def write(self, event: Event) -> list[bytes]:
+        return [encode_event(event) + b"\n"]
 
 
 class _Srt:
+    record_name = "cue"
+
     def __init__(self, tail: str) -> None:
         index, end_ms = end_of_last_cue(tail)
         self._cues = CueMaker(offset_ms=end_ms, n_before=index)
@@ -56,11 +65,11 @@ class _Srt:
     def begin(self) -> bytes:
         return b""
 
-    def write(self, event: Event) -> bytes:
-        return b"".join(map(self._encode, self._cues.add(event)))
+    def write(self, event: Event) -> list[bytes]:
+        return [self._encode(cue) for cue in self._cues.add(event)]
 
-    def finish(self) -> bytes:
-        return b"".join(map(self._encode, self._cues.finish()))
+    def finish(self) -> list[bytes]:
+        return [self._encode(cue) for cue in self._cues.finish()]
 
     def _encode(self, cue: Cue) -> bytes:
         return srt_cue(cue).encode()
@@ -117,8 +126,8 @@ class TranscriptStream:
     def _begin(self) -> None:
         if not self._begun:
             self._begun = True
-            self._put(self._writer.begin())
+            self._put([self._writer.begin()])
 
-    def _put(self, record: bytes) -> None:
-        if record:
-            write_record(self._stream, record)
+    def _put(self, records: list[bytes]) -> None:
+        if text := b"".join(records):
+            write_record(self._stream, text)

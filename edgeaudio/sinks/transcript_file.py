@@ -48,7 +48,7 @@ def format_of(path: Path) -> TranscriptFormat | None:
 
 
 class TranscriptFile:
-    """Appends each record to a file; what a file holds already stays.
+    """Appends each record, a line or a cue, to a file; what a file holds already stays.
 
     Where it holds subtitles, numbers and times go on behind the last cue. What a full disk does not
     take is kept, said once, and written as soon as there is room.
@@ -113,12 +113,12 @@ class TranscriptFile:
 
     def fact(self) -> tuple[str, str]:
         """Say for the summary how many records are in the file."""
+        plural = "" if self.written == 1 else "s"
         missing = f", {self.unwritten} not" if self.unwritten else ""
-        return "file", f"{self.written} written to {self._path}{missing}"
+        return "file", f"{self.written} {self._writer.record_name}{plural} written to {self._path}{missing}"
 
-    def _put(self, record: bytes) -> None:
-        if record:
-            self._waiting.append(record)
+    def _put(self, records: list[bytes]) -> None:
+        self._waiting += records
         while sum(map(len, self._waiting)) > _WAITING_BYTES:
             self._waiting.pop()
             self._dropped += 1

@@ -57,24 +57,31 @@ def test_a_replay_is_the_same_byte_for_byte(run: Run, five_seconds: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "expected"),
+    ("name", "options", "expected", "records"),
     [
-        ("a.srt", [], SRT),
-        ("a.vtt", ["--format", "srt"], VTT),
-        ("a.txt", ["--json"], "one two three\none two three\n"),
-        ("a", ["--format", "srt"], SRT),
-        ("a.log", [], "one two three\none two three\n"),
-        ("a", ["--format", "live"], "one two three\none two three\n"),
+        ("a.srt", [], SRT, "cues"),
+        ("a.vtt", ["--format", "srt"], VTT, "cues"),
+        ("a.txt", ["--json"], "one two three\none two three\n", "captions"),
+        ("a", ["--format", "srt"], SRT, "cues"),
+        ("a.log", [], "one two three\none two three\n", "captions"),
+        ("a", ["--format", "live"], "one two three\none two three\n", "captions"),
     ],
 )
 def test_a_file_beside_standard_output(
-    run: Run, five_seconds: Path, tmp_path: Path, *, name: str, options: list[str], expected: str
+    run: Run,
+    five_seconds: Path,
+    tmp_path: Path,
+    *,
+    name: str,
+    options: list[str],
+    expected: str,
+    records: str,
 ) -> None:
     outcome = run("caption", five_seconds, "--fast", "--output", tmp_path / name, *options)
     assert outcome.code == 0
     assert (tmp_path / name).read_text() == expected
     assert outcome.out != ""
-    assert f"file      2 written to {tmp_path / name}\n" in outcome.err
+    assert f"file      2 {records} written to {tmp_path / name}\n" in outcome.err
 
 
 def test_a_file_of_events_holds_what_is_printed(run: Run, five_seconds: Path, tmp_path: Path) -> None:
@@ -168,8 +175,8 @@ def test_captions_go_on_when_the_disk_is_full(run: Run, five_seconds: Path) -> N
     assert outcome.code == 8
     assert outcome.out == "one two three\none two three\n"
     assert outcome.err.count("/dev/full cannot be written: No space left") == 1
-    assert "file      0 written to /dev/full, 2 not\n" in outcome.err
-    assert "2 captions could not be written" in outcome.err
+    assert "file      0 captions written to /dev/full, 2 not\n" in outcome.err
+    assert "captions could not be written: 0 captions written to /dev/full, 2 not\n" in outcome.err
 
 
 def test_a_terminal_is_no_audio(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

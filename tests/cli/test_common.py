@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from edgeaudio.cli.common import (
+    is_same_file,
     print_table,
     probability,
     process_age_s,
@@ -74,3 +76,16 @@ def test_what_c_libraries_print_is_kept_from_the_user(capfd: pytest.CaptureFixtu
         sys.stderr.write("our own words\n")
     os.write(2, b"afterwards\n")
     assert capfd.readouterr().err == "our own words\nafterwards\n"
+
+
+def test_one_file_has_many_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.wav"
+    path.touch()
+    (tmp_path / "b.wav").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    assert is_same_file(path, "./a.wav")
+    assert is_same_file(path, tmp_path / "b.wav")
+    (tmp_path / "c.wav").touch()
+    for other in ("c.wav", "missing.wav", "-", "a\0.wav"):
+        assert not is_same_file(path, other)
+    assert not is_same_file(tmp_path / "missing.wav", "missing.wav")

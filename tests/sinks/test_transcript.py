@@ -97,6 +97,18 @@ def test_subtitles_go_on_behind_the_last_cue(tmp_path: Path) -> None:
     assert "00:00:09.500 --> 00:00:11.000\nstop\n\n" in (tmp_path / "a.vtt").read_text()
 
 
+def test_each_cue_of_a_long_caption_counts(tmp_path: Path) -> None:
+    sink = TranscriptFile(tmp_path / "a.srt", "srt")
+    assert sink.fact()[1] == f"0 cues written to {tmp_path / 'a.srt'}"
+    sink.emit(caption(("yes", 1.0, 1.5), final=True))
+    assert sink.fact()[1] == f"1 cue written to {tmp_path / 'a.srt'}"
+    sink.emit(caption(*spoken("one two three four five " * 20, start_s=5.0), final=True, caption_id=2))
+    n_cues = (tmp_path / "a.srt").read_text().count(" --> ")
+    assert n_cues > 3
+    assert sink.fact()[1].startswith(f"{n_cues} cues written")
+    sink.close()
+
+
 def test_a_record_that_was_cut_off_does_not_spoil_the_next(tmp_path: Path) -> None:
     path = tmp_path / "a.srt"
     path.write_text(SRT + "3\n00:00:07,0")
