@@ -216,7 +216,7 @@ def _x_labels(axis: Axis, y: int, n: int, unit: str) -> Html:
 def _text(x: float, y: float, words: str, class_: str, *, middle: bool = False) -> Html:
     """Write at a place, or beside it: left of it where there is no room to its right."""
     if middle:
-        anchor, moved = ("start" if x < 0.03 else "end" if x > 0.95 else "middle"), None
+        anchor, moved = ("start" if x < 0.03 else "end" if x > 0.9 else "middle"), None
     else:
         anchor, moved = ("start", 4) if x < 0.6 else ("end", -4)
     return tag("text", words, x=_share(x), y=float(y), dx=moved, text_anchor=anchor, class_=class_)

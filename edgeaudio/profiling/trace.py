@@ -107,7 +107,9 @@ def _passes(stage: Stage, process: int, row: int) -> Iterator[Event]:
 
 def _overlapping(stage: Stage, process: int, row: int) -> Iterator[Event]:
     for i, (moment_s, duration_ms) in enumerate(stage.samples):
-        same = {"name": stage.name, "cat": stage.group, "id": f"{stage.name} {i}", "pid": process, "tid": row}
+        # Perfetto reads numbers only, and without "local" they would be those of all processes.
+        which = {"local": hex(row << 24 | i)}
+        same = {"name": stage.name, "cat": stage.group, "id2": which, "pid": process, "tid": row}
         yield {**same, "ph": "b", "ts": _us(moment_s)}
         yield {**same, "ph": "e", "ts": round(_us(moment_s) + 1000 * duration_ms, 3)}
 

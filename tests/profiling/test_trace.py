@@ -16,8 +16,8 @@ from tests.profiling.synthetic import measurement
 
 FIELDS = {
     "X": {"name", "cat", "pid", "tid", "ts", "dur"},
-    "b": {"name", "cat", "pid", "tid", "ts", "id"},
-    "e": {"name", "cat", "pid", "tid", "ts", "id"},
+    "b": {"name", "cat", "pid", "tid", "ts", "id2"},
+    "e": {"name", "cat", "pid", "tid", "ts", "id2"},
     "i": {"name", "cat", "pid", "tid", "ts", "s", "args"},
     "C": {"name", "pid", "tid", "ts", "args"},
     "M": {"name", "pid", "tid", "args"},
@@ -81,7 +81,8 @@ def test_what_begins_ends(events: list[dict[str, Any]]) -> None:
     pairs: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         if event["ph"] in "be":
-            pairs[event["cat"], event["id"]].append(event)
+            pairs[event["cat"], event["id2"]["local"]].append(event)
+    assert all(int(name, 16) >= 0 for _, name in pairs)
     assert all(sorted(one["ph"] for one in pair) == ["b", "e"] for pair in pairs.values())
     ring = next(stage for stage in measurement(20.0).stages if stage.group == "ring")
     begun = sorted(event["ts"] for (cat, _), pair in pairs.items() if cat == "ring" for event in pair[:1])
