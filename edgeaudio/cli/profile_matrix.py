@@ -115,25 +115,34 @@ def _print(result: Matrix) -> None:
     click.echo(
         harmless(
             f"{result.machine}, profile {result.profile}, {result.seconds:.0f} s a run of {result.audio}\n"
-            "computing in % of a core, with 95 % intervals\n"
+            "computing in % of a core; further: more than without it, with its 95 % interval\n"
         )
     )
-    header = ("task", "alone", "further", "", "memory", "further", "frontends", "first task p95")
+    header = (
+        "task",
+        "alone %",
+        "further %",
+        "interval",
+        "memory MB",
+        "further MB",
+        "frontends",
+        "first task p95 ms",
+    )
     rows = [
         (
             row.model,
             f"{row.alone.value:.2f}",
-            f"{row.further.value:+.2f}" if n else "",
-            f"{row.further.low:+.2f} to {row.further.high:+.2f}" if n else "",
-            f"{row.memory_mb:.0f} MB",
-            f"{row.further_memory_mb:+.0f} MB" if n else "",
+            f"{row.further.value:.2f}" if n else "",
+            f"{row.further.low:.2f} to {row.further.high:.2f}" if n else "",
+            f"{row.memory_mb:.0f}",
+            f"{row.further_memory_mb:.0f}" if n else "",
             str(row.frontends),
-            "no event" if row.first_p95_ms is None else f"{row.first_p95_ms:.1f} ms",
+            "-" if row.first_p95_ms is None else f"{row.first_p95_ms:.1f}",
         )
         for n, row in enumerate(result.rows)
     ]
     print_table(header, rows)
-    click.echo(f"\ntogether {result.together.value:.2f}, apart {result.apart.value:.2f}")
+    click.echo(f"\ntogether {result.together.value:.2f} %, apart {result.apart.value:.2f} %")
     lost = sum(row.lost_samples for row in result.rows)
     if lost:
         click.echo(f"{lost} samples were lost: this device is too slow for these tasks")

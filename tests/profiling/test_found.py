@@ -21,7 +21,7 @@ BUDGETS = Profile(budgets=Budgets(p95_word_to_event_ms=300.0, cpu_share=0.9))
 
 
 def measured(delay_ms: float = 0.0) -> Measurement:
-    """Four seconds with a word at the end of every seventh hop, each step of the network slower by so much."""
+    """Four seconds, with a word at the end of every seventh hop, and each step so much slower."""
     spotter = scripted_spotter([(0.32 + 0.56 * i, "go") for i in range(13)])
     if delay_ms:
         step = spotter.graph.step
