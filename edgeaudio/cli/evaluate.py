@@ -11,6 +11,7 @@ from edgeaudio.cli.common import json_option, log_level_option, print_json, prin
 from edgeaudio.cli.evaluate_captions import captions
 from edgeaudio.cli.listening import backend_option, profile_option, settle_profile
 from edgeaudio.cli.progress import progress_bar
+from edgeaudio.cli.startup import load_numba
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def commands(
     Each recording is streamed through the model from a fresh state. A label that the model does not
     know counts as "unknown".
     """
+    load_numba()
     from edgeaudio.evaluation.commands import evaluate_commands, select_rows
     from edgeaudio.evaluation.manifest import read_manifest
 
@@ -109,6 +111,7 @@ def wake(
     Each positive is streamed with a second of quiet (or noise) before and after it; all negatives are
     streamed back to back, without those that are labelled with the wake word or whose text holds it.
     """
+    load_numba()
     from edgeaudio.evaluation.manifest import read_manifest
     from edgeaudio.evaluation.wake import evaluate_wake
 

@@ -16,6 +16,7 @@ from edgeaudio.cli.recognition import (
     load_recognizer,
     recognizer_options,
 )
+from edgeaudio.cli.startup import load_numba
 
 if TYPE_CHECKING:
     from edgeaudio.evaluation.captions import CaptionsResult
@@ -69,6 +70,7 @@ def captions(
     The column text says what is spoken. Case, punctuation and the way of writing numbers do not count.
     Each recording is streamed from a fresh state, with quiet behind it.
     """
+    load_numba()
     from edgeaudio.evaluation.captions import evaluate_captions
     from edgeaudio.evaluation.commands import select_rows
     from edgeaudio.evaluation.manifest import read_manifest

@@ -20,6 +20,7 @@ from edgeaudio.cli.recognition import (
     load_recognizer,
     recognizer_options,
 )
+from edgeaudio.cli.startup import load_numba
 from edgeaudio.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def label(**options: Any) -> None:
 
 
 def _run(options: _Options) -> None:
+    load_numba()
     from edgeaudio.evaluation.label_files import LabelFile
 
     check_recognizer(options)

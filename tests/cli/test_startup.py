@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from edgeaudio.cli import startup
+from edgeaudio.cli import evaluate, evaluate_captions, label, startup
 from edgeaudio.cli.startup import cache_folder
+from edgeaudio.errors import OutputError
+from tests.cli.conftest import Run
 from tests.cli.scripted import ROOT
 
 CODE = """
@@ -36,6 +39,25 @@ def start(cache: Path) -> str:
 def test_compiling_is_announced_once_and_needed_once(tmp_path: Path) -> None:
     assert start(tmp_path).count("compiling for this machine") == 1
     assert start(tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "args"),
+    [
+        (label, ["label", "a.wav"]),
+        (evaluate_captions, ["evaluate", "captions", "a.tsv"]),
+        (evaluate, ["evaluate", "commands", "a.tsv"]),
+        (evaluate, ["evaluate", "wake", "--positives", "a.tsv", "--negatives", "a.tsv"]),
+    ],
+)
+def test_whoever_may_compile_can_announce_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, module: ModuleType, args: list[str]
+) -> None:
+    def load() -> None:
+        raise OutputError("announced")
+
+    monkeypatch.setattr(module, "load_numba", load)
+    assert run(*args).err == "edgeaudio: announced\n"
 
 
 def test_without_a_place_for_compiled_code_it_still_runs(tmp_path: Path) -> None:
