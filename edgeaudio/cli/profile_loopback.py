@@ -33,7 +33,8 @@ def check_loopback(options: ProfileOptions) -> None:
 def loopback(options: ProfileOptions, profile: Profile, signals: StopSignals) -> int:
     """Measure, and tell what was found."""
     from edgeaudio.profiling.files import encode, write_whole
-    from edgeaudio.profiling.loopback import Loudspeaker, round_trip
+    from edgeaudio.profiling.loopback import round_trip
+    from edgeaudio.profiling.loudspeaker import Loudspeaker
     from edgeaudio.sources.microphone import Microphone
 
     microphone = Microphone(

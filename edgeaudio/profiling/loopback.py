@@ -9,30 +9,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeaudio.errors import DeviceError
 from edgeaudio.events import DeviceLost
 from edgeaudio.profiling.clicks import LONGEST_LAG_S, find_clicks, train
+from edgeaudio.profiling.loudspeaker import Player
 from edgeaudio.sources.base import Source
-from edgeaudio.sources.devices import find_device, list_loudspeakers, sounddevice
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["CLICKS", "Loudspeaker", "Player", "RoundTrip", "round_trip"]
+__all__ = ["CLICKS", "RoundTrip", "round_trip"]
 
 CLICKS = 10
 """How many are played, in six seconds."""
 
 _SILENT_S = 5.0
 """A microphone or loudspeaker that does nothing for so long never will."""
-_SETTLING_S = 0.3
-"""A stream's first blocks are asked for in a burst."""
-_VIRTUAL_CHANNELS = 9
-"""A device that claims so many channels is a sound server's, which spreads one to all."""
 
 
 class RoundTrip(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -56,119 +50,6 @@ class RoundTrip(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What PortAudio believes to be the loudspeaker's part of it."""
     underflows: int
     """Times the loudspeaker ran dry; each may have shifted the clicks behind it."""
-
-
-class Player(Protocol):
-    """A loudspeaker that plays something once."""
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-
-    @property
-    def rate_hz(self) -> int:
-        """Its sample rate."""
-
-    @property
-    def origin_s(self) -> float | None:
-        """When sample 0 was handed over, in `time.monotonic` seconds; None before the stream is steady."""
-
-    @property
-    def latency_s(self) -> float:
-        """What the audio system believes to be its delay."""
-
-    @property
-    def underflows(self) -> int:
-        """Times it ran dry."""
-
-    def play(self, samples: Samples) -> None:
-        """Begin to play ``[n]`` samples, and then silence."""
-
-    def close(self) -> None:
-        """End."""
-
-
-class Loudspeaker:
-    """An audio device that plays.
-
-    When a sample is handed over is estimated as for a microphone (`edgeaudio.sources.callback`): blocks
-    are asked for late, never early, so the smallest "clock minus samples so far" is nearest to the truth.
-
-    Parameters
-    ----------
-    device : int or str, optional
-        Index, or a part of its name. Default: the system's default loudspeaker.
-    latency : float or "low" or "high"
-        Buffering that PortAudio is asked for.
-
-    Raises
-    ------
-    DeviceError
-        There is no such device.
-    MissingDependencyError
-        sounddevice or PortAudio is not installed.
-    """
-
-    def __init__(self, device: int | str | None = None, *, latency: Any = "high") -> None:
-        self._device = find_device(device, list_loudspeakers(), "loudspeaker")
-        self.name = self._device.name
-        self.rate_hz = round(self._device.default_rate_hz)
-        self.origin_s: float | None = None
-        self.underflows = 0
-        self._latency = latency
-        self._samples = np.zeros(0, np.float32)
-        self._position = 0
-        self._stream: Any = None
-
-    @property
-    def latency_s(self) -> float:
-        """What PortAudio believes to be its delay."""
-        return float(self._stream.latency) if self._stream is not None else math.nan
-
-    def play(self, samples: Samples) -> None:
-        """Begin to play.
-
-        Raises
-        ------
-        DeviceError
-            The device is busy or refuses.
-        """
-        sd = sounddevice()
-        channels = self._device.channels
-        self._samples = samples
-        try:
-            self._stream = sd.OutputStream(
-                device=self._device.index,
-                samplerate=self.rate_hz,
-                channels=1 if channels >= _VIRTUAL_CHANNELS else min(channels, 2),
-                dtype="float32",
-                latency=self._latency,
-                callback=self._fill,
-            )
-            self._stream.start()
-        except sd.PortAudioError as error:
-            self.close()
-            raise DeviceError(
-                f"cannot play through {self.name!r} at {self.rate_hz} Hz: {error.args[0]}",
-                hint="Is it used by another program?",
-            ) from error
-
-    def close(self) -> None:
-        """End."""
-        if self._stream is not None:
-            self._stream.close()
-
-    def _fill(self, block: NDArray[np.float32], n: int, _time: Any, status: Any) -> None:
-        now = time.monotonic()
-        at = self._position
-        part = self._samples[at : at + n, None]
-        block[: len(part)] = part
-        block[len(part) :] = 0.0
-        self._position = at + n
-        self.underflows += bool(status.output_underflow)
-        if at >= _SETTLING_S * self.rate_hz:
-            origin_s = now - at / self.rate_hz
-            self.origin_s = origin_s if self.origin_s is None else min(origin_s, self.origin_s)
 
 
 def round_trip(
@@ -203,13 +84,13 @@ def round_trip(
         begun_s = time.monotonic()
 
         def done() -> bool:
-            origin_s = loudspeaker.origin_s
             if progress is not None:
                 progress(min(1.0, (time.monotonic() - begun_s) / length_s))
-            return origin_s is not None and recording.until_s() > origin_s + length_s
+            end_s = loudspeaker.handed_at(len(clicks))
+            return end_s is not None and recording.until_s() > end_s + LONGEST_LAG_S
 
         recording.listen(done, length_s + _SILENT_S, f"{loudspeaker.name!r} does not play")
-        origin_s = loudspeaker.origin_s or begun_s
+        handed_s = np.array([loudspeaker.handed_at(int(position)) for position in positions], np.float64)
         # When the recording's sample 0 was captured, by the last and best estimate of the clock.
         began_s = microphone.captured_at(0)
         latency_s, underflows = loudspeaker.latency_s, loudspeaker.underflows
@@ -217,9 +98,9 @@ def round_trip(
         loudspeaker.close()
         microphone.stop()
     heard = recording.samples()
-    echoes = find_clicks(heard, (origin_s - began_s + positions / loudspeaker.rate_hz) * SAMPLE_RATE_HZ)
+    echoes = find_clicks(heard, (handed_s - began_s) * SAMPLE_RATE_HZ)
     if echoes is None:
-        raise _deaf(microphone.name, loudspeaker.name, heard)
+        raise _deaf(microphone.name, loudspeaker, heard)
     lags_ms = 1000 * echoes.lags / SAMPLE_RATE_HZ
     return RoundTrip(
         microphone=microphone.name,
@@ -277,7 +158,7 @@ class _Recording:
         self.n_samples += len(block)
 
 
-def _deaf(microphone: str, loudspeaker: str, heard: Samples) -> DeviceError:
+def _deaf(microphone: str, loudspeaker: Player, heard: Samples) -> DeviceError:
     """Say that no clicks were heard, and what was instead."""
     loudest = float(np.abs(heard).max())
     if loudest == 0.0:
@@ -288,7 +169,10 @@ def _deaf(microphone: str, loudspeaker: str, heard: Samples) -> DeviceError:
             "Turn the loudspeaker up, or name it (--loudspeaker). Headphones and echo cancellation"
             " keep the clicks from the microphone."
         )
+    if loudspeaker.underflows > 1:  # one is usual at the beginning
+        advice = f"The loudspeaker ran dry {loudspeaker.underflows} times: this machine is too busy to play."
     return DeviceError(
-        f"the clicks played through {loudspeaker!r} did not arrive at {microphone!r}, which heard {what}",
+        f"the clicks played through {loudspeaker.name!r} did not arrive at {microphone!r}, which heard"
+        f" {what}",
         hint=advice,
     )

@@ -7,9 +7,10 @@ import pytest
 
 from edgeaudio.errors import DeviceError
 from edgeaudio.events import DeviceLost, Event
-from edgeaudio.profiling import loopback
+from edgeaudio.profiling import loopback, loudspeaker
 from edgeaudio.profiling.clicks import click_times, train
-from edgeaudio.profiling.loopback import CLICKS, Loudspeaker, round_trip
+from edgeaudio.profiling.loopback import CLICKS, round_trip
+from edgeaudio.profiling.loudspeaker import Loudspeaker
 from edgeaudio.ring import RingBuffer
 from edgeaudio.sources import DeviceInfo, Microphone
 from edgeaudio.stats import CaptureStats
@@ -48,6 +49,9 @@ class Cable:
 
     def close(self) -> None:
         self.origin_s = None
+
+    def handed_at(self, sample: int) -> float | None:
+        return None if self.origin_s is None else self.origin_s + sample / RATE
 
     def play(self, samples: Samples) -> None:
         offset_s = 0.2503  # the loudspeaker begins when the microphone has heard this much
@@ -144,12 +148,14 @@ def test_the_loudspeaker_hands_over_what_it_was_given(monkeypatch: pytest.Monkey
     info = DeviceInfo(
         index=0, name="Out", host_api="ALSA", channels=2, default_rate_hz=48000, is_default=True
     )  # fmt: skip
-    monkeypatch.setattr(loopback, "list_loudspeakers", lambda: [info])
+    monkeypatch.setattr(loudspeaker, "list_loudspeakers", lambda: [info])
     speaker = Loudspeaker()
     speaker._samples = np.arange(1, 1001, dtype=np.float32)
     heard, late_s = [], [0.0, 0.0, 0.004, 0.001, 0.002]
     for k, late in enumerate(late_s * 20):
-        monkeypatch.setattr(loopback.time, "monotonic", lambda k=k, late=late: 50.0 + k * 480 / 48000 + late)
+        monkeypatch.setattr(
+            loudspeaker.time, "monotonic", lambda k=k, late=late: 50.0 + k * 480 / 48000 + late
+        )
         block = np.full((480, 2), np.nan, np.float32)
         speaker._fill(block, 480, None, type("Status", (), {"output_underflow": k == 7}))
         heard.append(block)
@@ -157,8 +163,25 @@ def test_the_loudspeaker_hands_over_what_it_was_given(monkeypatch: pytest.Monkey
     np.testing.assert_array_equal(sound[:1000, 0], speaker._samples)
     np.testing.assert_array_equal(sound[:, 0], sound[:, 1])
     assert not sound[1000:].any()
-    assert speaker.origin_s == pytest.approx(50.0)
+    assert [speaker.handed_at(n) for n in (9600, 9600 + 48000 // 2)] == pytest.approx([50.2, 50.7])
+    assert speaker.handed_at(len(sound)) is None, "it is still to come"
     assert speaker.underflows == 1
+
+
+def test_where_the_loudspeaker_ran_dry_what_follows_is_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = DeviceInfo(
+        index=0, name="Out", host_api="ALSA", channels=1, default_rate_hz=16000, is_default=True
+    )  # fmt: skip
+    monkeypatch.setattr(loudspeaker, "list_loudspeakers", lambda: [info])
+    speaker = Loudspeaker()
+    for k in range(200):
+        now = 50.0 + k * 0.01 + 0.13 * (k >= 100)
+        monkeypatch.setattr(loudspeaker.time, "monotonic", lambda now=now: now)
+        speaker._fill(
+            np.zeros((160, 1), np.float32), 160, None, type("Status", (), {"output_underflow": k == 100})
+        )
+    # Within the quarter second behind it the estimate is that of before; then it is right again.
+    assert [speaker.handed_at(n) for n in (15000, 16000 + 4160)] == pytest.approx([50.9375, 51.39])
 
 
 @pytest.mark.pulse
