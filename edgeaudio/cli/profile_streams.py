@@ -15,7 +15,7 @@ from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.profiles import Profile
-    from edgeaudio.profiling.streams import StreamsFound, StreamsRun
+    from edgeaudio.profiling.streams_found import StreamsFound, StreamsRun
     from edgeaudio.profiling.wanted import Wanted
 
 __all__ = ["check_streams", "streams"]

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,11 +23,11 @@ from edgeaudio.models.bundle import Bundle
 from edgeaudio.profiles import Profile
 from edgeaudio.profiling.crowd import Crowd, Rounds, round_ms
 from edgeaudio.profiling.machine import machine
-from edgeaudio.profiling.measurement import Machine
 from edgeaudio.profiling.statistics import quantile
+from edgeaudio.profiling.streams_found import StreamsFound, StreamsRun
 from edgeaudio.types import Samples
 
-__all__ = ["MOST_STREAMS", "StreamsFound", "StreamsRun", "find_largest", "measure_streams"]
+__all__ = ["MOST_STREAMS", "find_largest", "measure_streams"]
 
 MOST_STREAMS = 4096
 """No more are tried: they take 300 MB, and more than a core can serve."""
@@ -44,55 +43,6 @@ _BUSIEST = 0.95
 """A longer part of the time than this nobody can work without falling behind now and then."""
 _CLOSE = 20
 """The limit is looked for to a twentieth."""
-
-
-class StreamsRun(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A number of streams, and how late they were answered."""
-
-    streams: int
-    way: str
-    runtime: str
-    provider: str
-    precision: str
-    threads: int
-    rounds: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
-    """From the capture of the last sample that a decision needed, of all streams together."""
-    frontend_share: float
-    model_share: float
-    decision_share: float
-    """Time spent in each, as a part of the audio's length; together 1.0 is a thread that never rests."""
-    keeps: bool
-    """Whether p95 is within the budget and the thread is not busier than it can be for long."""
-
-
-class StreamsFound(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What `measure_streams` finds."""
-
-    made: str
-    model: str
-    profile: str
-    budget_ms: float
-    """p95 of a stream's answers, the profile's p95_word_to_event_ms."""
-    round_ms: float
-    compared: list[StreamsRun]
-    """The number asked for, in each way that there is."""
-    left_out: dict[str, str]
-    """Ways that could not be measured, and why."""
-    tried: list[StreamsRun]
-    """On the search for the limit."""
-    largest: StreamsRun | None
-    """The most streams that kept the budget for the whole time; None if not even one did."""
-    more: bool
-    """Whether more than `MOST_STREAMS` might be possible."""
-    gpu: str
-    """Which GPU's provider was measured, or that none was."""
-    complete: bool = True
-    """False if somebody ended it early."""
-    machine: Machine
 
 
 def measure_streams(
