@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeaudio.profiling.measurement import Overhead
-from edgeaudio.profiling.probe import Stamps, WaitStamps, now_ns, timed, watch_source
+from edgeaudio.profiling.probe import Log, now_ns, timed, watch_source
 from edgeaudio.sources.array import ArraySource
 
 __all__ = ["overhead", "timestamp_ns"]
@@ -66,12 +66,12 @@ def overhead(
 
 def timestamp_ns() -> float:
     """Return what it takes to read the clock and to store what it says."""
-    stamps = Stamps(_STAMPS)
-    put, now = stamps.put, now_ns
+    log = Log(0)
+    fresh, now = log.fresh, now_ns
 
     def stamp() -> None:
         for _ in range(_STAMPS):
-            put(now())
+            fresh.append(now())
 
     def nothing() -> None:
         for _ in range(_STAMPS):
@@ -81,18 +81,17 @@ def timestamp_ns() -> float:
     for _ in range(_ROUNDS):
         with_stamps.append(_time_ns(stamp))
         without.append(_time_ns(nothing))
-        stamps.collect()
+        fresh.clear()
     return (min(with_stamps) - min(without)) / _STAMPS
 
 
 def block_ns(n_parts: int) -> float:
     """Return what the probes of one block cost: a wait, and one pass of each of `n_parts` parts."""
+    log = Log(0)
     bare = [_part() for _ in range(n_parts)]
-    waits = WaitStamps(_BLOCKS)
-    stamped = [Stamps(_BLOCKS) for _ in bare]
-    watched = [timed(call, stamps) for call, stamps in zip(bare, stamped, strict=True)]
+    watched = [timed(call, log, i) for i, call in enumerate(bare)]
     idle, watched_source = _Idle(), _Idle()
-    watch_source(watched_source, waits, lambda _now_ns: 2**62)
+    watch_source(watched_source, log, lambda _now_ns: 2**62)
     bare_ns, watched_ns = [], []
     for _ in range(_BLOCKS):
         bare_ns.append(_block_ns(idle, bare))

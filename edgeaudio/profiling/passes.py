@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.profiling.measurement import Group, Stage, Stall
-from edgeaudio.profiling.probe import Stamps, WaitStamps
+from edgeaudio.profiling.probe import Log
 from edgeaudio.profiling.statistics import summarise
 from edgeaudio.types import SAMPLE_RATE_HZ
 
@@ -59,10 +59,10 @@ class Passes(NamedTuple):
         return len(self.begin)
 
     @classmethod
-    def of(cls, stamps: Stamps) -> Passes:
-        """Return all that were collected."""
-        table = stamps.passes()
-        return cls(table[:, stamps.BEGIN], table[:, stamps.END])
+    def of(cls, log: Log, part: int) -> Passes:
+        """Return all that were collected of a part."""
+        table = log.passes(part)
+        return cls(table[:, 0], table[:, 1])
 
     def within(self, window: Window) -> Passes:
         """Return those that ended in the window."""
@@ -106,37 +106,46 @@ class Clock:
         """Return when each of the samples was captured, as it was known at the moments `at`."""
         first = self._origins_ns[0]  # float64 has no room for nanoseconds since the machine was started
         drift = np.interp(at, self._said_ns, np.subtract(self._origins_ns, first))
-        offset_ns: NDArray[np.float64] = samples / SAMPLE_RATE_HZ * 1e9 + drift
-        return first + offset_ns.round().astype(np.int64)
+        captured: Times = first + np.round(samples / SAMPLE_RATE_HZ * 1e9 + drift).astype(np.int64)
+        return captured
 
 
 def find_blocks(
-    waits: WaitStamps, heard: Passes, restarts: Sequence[tuple[int, int]], clock: Clock
+    waits: NDArray[np.int64],
+    heard: Passes,
+    restarts: Sequence[tuple[int, int]],
+    clock: Clock,
+    *,
+    hop_samples: int,
+    first_samples: int,
 ) -> Blocks:
     """Tell blocks from waits in vain, and find out which samples they were.
 
     Parameters
     ----------
-    waits : WaitStamps
-        All waits since the source's start.
+    waits : array [n, 3]
+        All waits since the source's start: begin, end, and how many samples could be read.
     heard : Passes
         Of a frontend, which hears each block once.
     restarts : sequence of (int, int)
         When audio was lost, and the sample with which it went on.
     clock : Clock
         When samples were captured.
+    hop_samples, first_samples : int
+        Lengths of a block, and of the first one after the start or a loss.
     """
-    table = waits.passes()
-    read = table[:, waits.END]
-    done = np.append(table[1:, waits.BEGIN], np.iinfo(np.int64).max)
+    read = waits[:, 1]
+    done = np.append(waits[1:, 0], np.iinfo(np.int64).max)
     is_block = np.searchsorted(heard.begin, done) > np.searchsorted(heard.begin, read)
-    n = np.minimum(table[:, waits.AVAILABLE], table[:, waits.WANTED])
-    end = np.cumsum(np.where(is_block, n, 0))
-    for at, sample in restarts:
-        first = int(np.searchsorted(read, at))
+    blocks, available = np.flatnonzero(is_block), waits[is_block, 2]
+    begins = [(0, 0), *((int(np.searchsorted(read[blocks], at)), sample) for at, sample in restarts)]
+    n = np.minimum(available, hop_samples)
+    for first, _ in begins:
+        n[first : first + 1] = np.minimum(available[first : first + 1], first_samples)
+    end = np.cumsum(n)
+    for first, sample in begins:
         end[first:] += sample - (end[first - 1] if first else 0)
-    captured = clock.captured(read[is_block], end[is_block] - 1)
-    return Blocks(captured, table[is_block, waits.BEGIN], read[is_block], done[is_block])
+    return Blocks(clock.captured(read[blocks], end - 1), waits[blocks, 0], read[blocks], done[blocks])
 
 
 def remainder(whole: Passes, parts: list[Passes]) -> Passes:

@@ -3,15 +3,15 @@
 A part is watched by replacing one method of one object by a closure that reads the clock before and after.
 Nothing else changes, and an engine that nobody watches has no probe in its way.
 
-A stamp is ``time.monotonic_ns``, the clock that sources capture by, put into a queue that another thread
-empties into a table: after 80 ms of silence most of a probe's code and data are no longer in the processor's
-caches, so that the least of both is the quickest. Storing in an array by index took three times as long.
+A stamp is ``time.monotonic_ns``, the clock that sources capture by. All parts of one thread append theirs
+to one list, which another thread empties into a table now and then: after 80 ms of silence most of a probe's
+code and data are no longer in the processor's caches, so that the least of both is the quickest. Storing in
+arrays, or in a queue for each part, took twice as long.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from edgeaudio.sources import Source
 
 __all__ = [
-    "Stamps",
-    "WaitStamps",
+    "Log",
     "now_ns",
     "timed",
     "watch",
@@ -38,10 +37,10 @@ __all__ = [
 now_ns = time.monotonic_ns
 
 
-class Stamps:
-    """When each pass of one part began and ended, in nanoseconds of `time.monotonic_ns`.
+class Log:
+    """When each pass of each part began and ended, in nanoseconds of `time.monotonic_ns`.
 
-    One thread puts numbers in, another collects them; a pass that has begun and not ended stays behind.
+    One thread writes, another collects. A pass that has not ended, or failed, is not in it.
 
     Parameters
     ----------
@@ -49,91 +48,99 @@ class Stamps:
         Passes for which there is room from the beginning. More make the table grow.
     """
 
-    width = 2
-    BEGIN, END = 0, 1
+    _WIDTH = 3
 
     def __init__(self, capacity: int) -> None:
-        self._fresh: deque[int] = deque()
-        self.put = self._fresh.append
-        """Takes the next number of a pass: it has `width` of them."""
-        self._table: NDArray[np.int64] = np.zeros((capacity, self.width), np.int64)
+        self.fresh: list[int] = []
+        """What was not collected yet: begin, end and part of a pass, one after the other."""
+        self._table: NDArray[np.int64] = np.zeros((capacity, self._WIDTH), np.int64)
         self._n = 0
+
+    def add(self, begin: int, end: int, part: int) -> None:
+        """Note a pass."""
+        self.fresh += (begin, end, part)
 
     def collect(self) -> None:
         """Move all whole passes to the table; in one thread at a time."""
-        n = len(self._fresh) // self.width
+        n = len(self.fresh) // self._WIDTH
         if not n:
             return
-        take = self._fresh.popleft
-        rows = np.array([take() for _ in range(n * self.width)], np.int64).reshape(n, self.width)
+        # Each of these is one step for the interpreter, and the writer only appends.
+        rows = np.array(self.fresh[: n * self._WIDTH], np.int64).reshape(n, self._WIDTH)
+        del self.fresh[: n * self._WIDTH]
         if self._n + n > len(self._table):
-            room = np.zeros((self._n + n, self.width), np.int64)
+            room = np.zeros((self._n + n, self._WIDTH), np.int64)
             self._table = np.concatenate((self._table[: self._n], room))
         self._table[self._n : self._n + n] = rows
         self._n += n
 
-    def passes(self) -> NDArray[np.int64]:
-        """Return what was collected, ``[n, width]``, in order of time."""
-        table: NDArray[np.int64] = self._table[: self._n]
-        return table[np.argsort(table[:, self.BEGIN], kind="stable")]
+    def passes(self, part: int) -> NDArray[np.int64]:
+        """Return begin and end of what was collected of a part, ``[n, 2]``, in order of time."""
+        table = self._table[: self._n]
+        return _in_order(table[table[:, 2] == part, :2])
+
+    def waits(self) -> NDArray[np.int64]:
+        """Return begin, end and result of the waits that were collected, ``[n, 3]``, in order of time."""
+        table = self._table[: self._n]
+        waits = _in_order(table[table[:, 2] < 0])
+        waits[:, 2] = ~waits[:, 2]
+        return waits
 
 
-class WaitStamps(Stamps):
-    """Waits for a block: also how many samples could be read then, and how many were wanted."""
-
-    width = 4
-    BEGIN, AVAILABLE, WANTED, END = range(4)
+def _in_order(passes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return passes[np.argsort(passes[:, 0], kind="stable")]
 
 
-def watch(owner: Any, method: str, stamps: Stamps) -> Callable[[], None]:
+def watch(owner: Any, method: str, log: Log, part: int) -> Callable[[], None]:
     """Time each call of one method of one object; return what ends it."""
-    setattr(owner, method, timed(getattr(owner, method), stamps))
-    return lambda: delattr(owner, method)
+    return _put_in(owner, method, timed(getattr(owner, method), log, part))
 
 
-def timed(call: Callable[[Any], Any], stamps: Stamps) -> Callable[[Any], Any]:
-    """Return `call`, of one argument, with a stamp before and behind it."""
-    put, now = stamps.put, now_ns
+def timed(call: Callable[[Any], Any], log: Log, part: int) -> Callable[[Any], Any]:
+    """Return `call`, of one argument, with a stamp before and behind it. `part` is not negative."""
+    fresh, now = log.fresh, now_ns
 
     def call_timed(argument: Any) -> Any:
-        put(now())
+        begin = now()
         result = call(argument)
-        put(now())
+        end = now()
+        fresh.append(begin)
+        fresh.append(end)
+        fresh.append(part)
         return result
 
     return call_timed
 
 
-def watch_source(source: Source, stamps: WaitStamps, alarm: Callable[[int], int]) -> Callable[[], None]:
-    """Time each wait of a source; return what ends it.
+def watch_source(source: Source, log: Log, alarm: Callable[[int], int]) -> Callable[[], None]:
+    """Time each wait of a source, and note how many samples it found; return what ends it.
 
     Parameters
     ----------
     source : Source
         Not started yet.
-    stamps : WaitStamps
-        Gets a row for each wait.
+    log : Log
+        Of the engine's thread.
     alarm : callable
-        Called in the engine's thread with the time in nanoseconds when that is due; returns when it is due
-        next. It is due at first when the first wait ends.
+        Called in that thread with the time in nanoseconds when that is due; returns when it is due next. It
+        is due at first when the first wait ends.
     """
-    call, put, now = source.wait, stamps.put, now_ns
+    call, fresh, now = source.wait, log.fresh, now_ns
     due = 0
 
     def wait(n_samples: int, timeout_s: float) -> int:
         nonlocal due
-        put(now())
+        begin = now()
         available = call(n_samples, timeout_s)
-        put(available)
-        put(n_samples)
         end = now()
-        put(end)
+        fresh.append(begin)
+        fresh.append(end)
+        fresh.append(~available)  # negative: parts are not
         if end >= due:
             due = alarm(end)
         return available
 
-    setattr(source, "wait", wait)  # noqa: B010 - to a checker, an assignment would change the class
-    return lambda: delattr(source, "wait")
+    return _put_in(source, "wait", wait)
 
 
 def watch_restarts(listener: Listener, restarts: list[tuple[int, int]]) -> Callable[[], None]:
@@ -144,8 +151,7 @@ def watch_restarts(listener: Listener, restarts: list[tuple[int, int]]) -> Calla
         restarts.append((now_ns(), at_sample))
         call(at_sample, events)
 
-    setattr(listener, "restart", restart)  # noqa: B010 - as above
-    return lambda: delattr(listener, "restart")
+    return _put_in(listener, "restart", restart)
 
 
 def watch_decisions(listener: Listener, decided_ns: dict[int, int]) -> Callable[[], None]:
@@ -157,8 +163,7 @@ def watch_decisions(listener: Listener, decided_ns: dict[int, int]) -> Callable[
         decided_ns[id(done)] = now_ns()
         return done
 
-    setattr(listener, "complete", complete)  # noqa: B010 - as above
-    return lambda: delattr(listener, "complete")
+    return _put_in(listener, "complete", complete)
 
 
 def watch_shedding(task: Any, levels: list[tuple[int, int]]) -> Callable[[], None]:
@@ -169,5 +174,19 @@ def watch_shedding(task: Any, levels: list[tuple[int, int]]) -> Callable[[], Non
         levels.append((now_ns(), level))
         call(level)
 
-    task.shed = shed
-    return lambda: delattr(task, "shed")
+    return _put_in(task, "shed", shed)
+
+
+def _put_in(owner: Any, method: str, call: Callable[..., Any]) -> Callable[[], None]:
+    """Have `call` stand for a method of one object; return what takes it out again."""
+    own = vars(owner)
+    before = own.get(method)
+
+    def take_out() -> None:
+        if before is None:
+            delattr(owner, method)
+        else:  # somebody had put something in already
+            setattr(owner, method, before)
+
+    setattr(owner, method, call)
+    return take_out

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeaudio.profiling.passes import Blocks, Clock, Passes, Window, find_blocks, remainder, stage, stalls
-from edgeaudio.profiling.probe import Stamps, WaitStamps
 
 MS = 1_000_000
 ORIGIN = 7_000_000 * 1000 * MS  # a machine that has been up for 81 days
@@ -27,12 +26,11 @@ def window(begin_ms, end_ms):
 
 def waits(*rows):
     """``(begin_ms, end_ms, available)`` of waits for a hop."""
-    stamps = WaitStamps(len(rows))
-    for begin, end, available in rows:
-        for number in (ORIGIN + begin * MS, available, HOP, ORIGIN + end * MS):
-            stamps.put(number)
-    stamps.collect()
-    return stamps
+    return np.array([(ORIGIN + begin * MS, ORIGIN + end * MS, n) for begin, end, n in rows], np.int64)
+
+
+def blocks_of(waited, heard, restarts=()):
+    return find_blocks(waited, heard, restarts, exact_clock(), hop_samples=HOP, first_samples=HOP + 240)
 
 
 def exact_clock():
@@ -91,26 +89,30 @@ def test_what_remains_of_a_pass_is_what_its_parts_leave(blocks):
 
 
 def test_blocks_are_the_waits_after_which_something_was_heard():
-    found = find_blocks(
-        waits((0, 80, HOP), (81, 120, 300), (120, 160, HOP), (161, 240, HOP + 500)),
-        passes((80, 81), (160, 161), (240, 241)),
-        [],
-        exact_clock(),
+    """The first is longer by what a window needs more than a hop, 15 ms."""
+    found = blocks_of(
+        waits((0, 95, HOP + 240), (96, 120, 300), (120, 175, HOP), (176, 255, HOP + 500)),
+        passes((95, 96), (175, 176), (255, 256)),
     )
-    assert ((found.read - ORIGIN) // MS).tolist() == [80, 160, 240]
-    # The newest sample of the n-th block is captured 62.5 µs before 80 n ms.
-    assert ((found.captured - ORIGIN) / MS).tolist() == pytest.approx([79.9375, 159.9375, 239.9375])
-    assert ((found.done[:2] - ORIGIN) // MS).tolist() == [81, 161]
+    assert ((found.read - ORIGIN) // MS).tolist() == [95, 175, 255]
+    # A sample is captured at the beginning of its 62.5 µs.
+    assert ((found.captured - ORIGIN) / MS).tolist() == pytest.approx([94.9375, 174.9375, 254.9375])
+    assert ((found.done[:2] - ORIGIN) // MS).tolist() == [96, 176]
 
 
 def test_blocks_know_their_samples_again_after_a_loss():
-    found = find_blocks(
-        waits((0, 80, HOP), (81, 400, 9 * HOP), (401, 402, HOP), (403, 480, HOP)),
-        passes((80, 81), (402, 403), (480, 481)),
-        [(ORIGIN + 400 * MS, 4 * HOP)],
-        exact_clock(),
+    """Of what was there at 400 ms all but the newest 95 ms were skipped."""
+    found = blocks_of(
+        waits((0, 95, HOP + 240), (96, 400, 4880), (401, 402, HOP + 240), (403, 480, HOP), (481, 500, 200)),
+        passes((95, 96), (402, 403), (480, 481), (500, 501)),
+        [(ORIGIN + 400 * MS, 4880)],
     )
-    assert ((found.captured - ORIGIN) / MS).tolist() == pytest.approx([79.9375, 399.9375, 479.9375])
+    assert ((found.captured - ORIGIN) / MS).tolist() == pytest.approx([94.9375, 399.9375, 479.9375, 492.4375])
+
+
+def test_a_stream_may_begin_with_a_loss():
+    found = blocks_of(waits((0, 1, 0), (2, 200, HOP + 240)), passes((200, 201)), [(ORIGIN + 1 * MS, 1600)])
+    assert ((found.captured - ORIGIN) / MS).tolist() == pytest.approx([194.9375])
 
 
 def test_a_clock_that_drifts_is_followed():
@@ -151,11 +153,3 @@ def test_half_a_hop_is_no_stall():
 def test_nothing_heard_is_no_stall():
     nothing = np.zeros(0, np.int64)
     assert stalls(Blocks(nothing, nothing, nothing, nothing), {}, 80.0, window(0, 300)) == []
-
-
-def test_stamps_that_were_not_put_in_order_are_returned_in_order():
-    stamps = Stamps(4)
-    for number in (50, 60, 10, 20):
-        stamps.put(number)
-    stamps.collect()
-    assert Passes.of(stamps).begin.tolist() == [10, 50]
