@@ -13,7 +13,8 @@ __all__ = ["Verdict", "check"]
 _COMPUTING = ("engine", "frontend", "model", "decode", "task")
 _BETWEEN = "capture block and hop"
 """What is in no stage: a sample waits for its block and hop to be full, and in the worker for its turn."""
-_OUTSIDE = "outside the stages"
+_OUTSIDE = "outside the engine"
+"""Threads of the audio system, sensors, whoever takes the events."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,9 +106,12 @@ def _latest_stage(stages: list[Stage], end: Stage) -> tuple[str, float]:
 
 
 def _judge_cpu(measurement: Measurement, limit: float) -> Verdict:
-    value = measurement.cost.cpu_share
-    shares = {stage.name: stage.share for stage in measurement.stages if stage.group in _COMPUTING}
-    shares[_OUTSIDE] = value - sum(shares.values())
+    value, computing = measurement.cost.cpu_share, measurement.cost.real_time_factor
+    stages = [stage for stage in measurement.stages if stage.group in _COMPUTING]
+    # Time in a stage passes also while others have the core: only its part of all stages is the stage's own.
+    total = sum(stage.share for stage in stages)
+    shares = {stage.name: computing * stage.share / total for stage in stages if total > 0}
+    shares[_OUTSIDE] = value - computing
     name = max(shares, key=lambda key: shares[key])
     detail = f"{100 * value:.1f} % of a core"
     if value > limit:

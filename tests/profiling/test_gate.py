@@ -87,15 +87,21 @@ def test_a_budget_that_nothing_was_heard_for_is_not_kept() -> None:
 def test_the_dearest_stage_is_named_when_the_processor_is_too_busy() -> None:
     [verdict] = judged(RUN, cpu_share=0.1)
     assert verdict.stage == "model captions-en-small"
-    share = next(100 * stage.share for stage in RUN.stages if stage.name == verdict.stage)
+    computing = {s.name: s.share for s in RUN.stages if s.group in {"engine", "frontend", "model", "decode"}}
+    share = 100 * RUN.cost.real_time_factor * computing[verdict.stage] / sum(computing.values())
     assert verdict.detail == (
         f"20.7 % of a core, 10.7 points too much; model captions-en-small takes {share:.1f} %"
     )
 
 
-def test_time_outside_the_stages_is_named_too() -> None:
+def test_a_neighbour_that_slows_all_stages_is_not_taken_for_work() -> None:
+    slowed = [replace(stage, share=20 * stage.share) for stage in RUN.stages]
+    assert judged(replace(RUN, stages=slowed), cpu_share=0.1) == judged(RUN, cpu_share=0.1)
+
+
+def test_time_outside_the_engine_is_named_too() -> None:
     [verdict] = judged(replace(RUN, cost=replace(RUN.cost, cpu_share=0.9)), cpu_share=0.5)
-    assert verdict.stage == "outside the stages"
+    assert verdict.stage == "outside the engine"
 
 
 def test_the_model_that_takes_most_memory_is_named() -> None:
