@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,25 +123,38 @@ class _Examined(NamedTuple):
 
 def _examine(device: Device, *, smoke: bool) -> _Examined:
     """Compare and count on each core, or only the one of a smoke run."""
-    compared: dict[str, list[Comparison]] = {}
-    counts: dict[str, dict[str, float]] = {}
     cores = [core for core in CORES if not smoke or core.name == SMOKE_CORE]
     options = [] if smoke else ["--search"]
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         folder = Path(name)
-        recordings, here, there = (folder / f"{name}.npz" for name in ("recordings", "here", "there"))
+        recordings, here = folder / "recordings.npz", folder / "here.npz"
         np.savez(recordings, words=_recording("demo.flac"), sentences=_recording("speech.flac"))
         command = [sys.executable, "-m", GUEST, "answers", str(recordings), str(here), *options]
         subprocess.run(command, check=True, cwd=REPOSITORY)
-        for core in cores:
-            _say(f"{core.name}: comparing answers with x86 (the first time, everything is compiled: minutes)")
-            device.run(core, [GUEST, "answers", str(recordings), str(there), *options])
-            compared[core.name] = compare(_load(here), _load(there))
-            _say(f"{core.name}: counting instructions")
-            readings = folder / "readings"
-            counted = device.run(core, [GUEST, "count", str(recordings), *options], counts=readings)
-            counts[core.name] = _counts(counted, readings.read_text(encoding="ascii"))
+
+        # Side by side: what else runs on this machine changes no count.
+        names = [core.name for core in cores]
+        answers = pool.map(lambda core: _answers(device, core, recordings, options), cores)
+        compared = {core: compare(_load(here), found) for core, found in zip(names, answers, strict=True)}
+        # Only now: the comparison has compiled everything, and Numba keeps it.
+        counted = pool.map(lambda core: _counts(device, core, recordings, options), cores)
+        counts = dict(zip(names, counted, strict=True))
     return _Examined(compared, counts, _versions(device, cores[0]))
+
+
+def _answers(device: Device, core: Core, recordings: Path, options: list[str]) -> Answers:
+    _say(f"{core.name}: comparing answers with x86 (the first time, everything is compiled: many minutes)")
+    path = recordings.with_name(f"{core.name}.npz")
+    device.run(core, [GUEST, "answers", str(recordings), str(path), *options])
+    return _load(path)
+
+
+def _counts(device: Device, core: Core, recordings: Path, options: list[str]) -> dict[str, float]:
+    _say(f"{core.name}: counting instructions")
+    path = recordings.with_name(f"{core.name}.readings")
+    names = device.run(core, [GUEST, "count", str(recordings), *options], counts=path).splitlines()
+    # The last reading is that of the process's end.
+    return per_second(names, [int(line) for line in path.read_text(encoding="ascii").splitlines()][:-1])
 
 
 def _recording(name: str) -> np.ndarray:
@@ -150,11 +165,6 @@ def _recording(name: str) -> np.ndarray:
 def _load(path: Path) -> Answers:
     with np.load(path, allow_pickle=False) as arrays:
         return dict(arrays)
-
-
-def _counts(printed: str, readings: str) -> dict[str, float]:
-    # The last reading is that of the process's end.
-    return per_second(printed.splitlines(), [int(line) for line in readings.splitlines()][:-1])
 
 
 def _versions(device: Device, core: Core) -> list[str]:
