@@ -20,11 +20,10 @@ from edgeaudio.profiling.machine import cpu_group
 from edgeaudio.profiling.nvml import nvml_gauges
 from edgeaudio.profiling.raspberry import firmware_gauges
 from edgeaudio.profiling.sensors import Gauge, absent
+from edgeaudio.profiling.sysfs import Rate, Rise, Share, named, number, reader, some, text
 
-__all__ = ["find_gauges", "number", "text"]
+__all__ = ["find_gauges"]
 
-_MOST = 32
-"""Gauges of one kind: a server has hundreds of cores and sensors."""
 _CPU_ZONE = re.compile(r"x86_pkg_temp|cpu|soc[-_]?therm|coretemp|k10temp|zenpower", re.IGNORECASE)
 _CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
 _COOLING = re.compile(r"cpufreq|processor|throttl", re.IGNORECASE)
@@ -39,6 +38,7 @@ def find_gauges(root: Path = Path("/")) -> list[Gauge]:
         *firmware.frequency,
         *_temperature(root, firmware.temperature),
         *firmware.throttling,
+        *_under_voltage(root),
         *_throttling(root),
         *_quota(root),
         *firmware.power,
@@ -47,69 +47,14 @@ def find_gauges(root: Path = Path("/")) -> list[Gauge]:
     ]
 
 
-def text(path: Path) -> str:
-    """Return what a small file says, without blanks around it.
-
-    Raises
-    ------
-    OSError
-        It cannot be read.
-    """
-    # Below Python's file objects: reading sensors shall cost little beside what is measured.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        said = os.read(descriptor, 4096)
-    finally:
-        os.close(descriptor)
-    return said.strip(b" \t\r\n\0").decode("utf-8", "replace")
-
-
-def number(path: Path, scale: float = 1.0) -> float:
-    """Return the number that a file says, times `scale`.
-
-    Raises
-    ------
-    OSError
-        It cannot be read.
-    ValueError
-        It says something else.
-    """
-    said = text(path)
-    try:
-        return float(said) * scale
-    except ValueError:
-        raise ValueError(f"it says '{said[:40]}', not a number") from None
-
-
-def _reader(path: Path, scale: float) -> Callable[[], float]:
-    return lambda: number(path, scale)
-
-
-def _name(path: Path, otherwise: str) -> str:
-    """What a file names, or `otherwise` if it does not."""
-    try:
-        return text(path)[:60] or otherwise
-    except OSError:
-        return otherwise
-
-
-def _some(folder: Path, pattern: str) -> list[Path]:
-    """The paths that match, by their numbers, not too many; none where the folder cannot be read."""
-    try:
-        paths = list(folder.glob(pattern))
-    except OSError:
-        return []
-    return sorted(paths, key=lambda path: [int(n) for n in re.findall(r"\d+", str(path))])[:_MOST]
-
-
 def _process(root: Path) -> Iterator[Gauge]:
     """Of this process, and of all processors together."""
-    yield Gauge("process busy", "%", "clock of this process", _Rate(time.process_time, 100.0))
+    yield Gauge("process busy", "%", "clock of this process", Rate(time.process_time, 100.0))
     pages = root / "proc/self/statm"
     megabytes_a_page = os.sysconf("SC_PAGE_SIZE") / 2**20
     yield Gauge("process memory", "MB", str(pages), lambda: int(text(pages).split()[1]) * megabytes_a_page)
     stat = root / "proc/stat"
-    yield Gauge("cpu busy", "%", str(stat), _Share(lambda: _busy_and_all(stat)))
+    yield Gauge("cpu busy", "%", str(stat), Share(lambda: _busy_and_all(stat)))
 
 
 def _busy_and_all(path: Path) -> tuple[float, float]:
@@ -124,11 +69,11 @@ def _busy_and_all(path: Path) -> tuple[float, float]:
 def _frequency(root: Path) -> Iterator[Gauge]:
     """One gauge for each group of cores that share a clock."""
     folder = root / "sys/devices/system/cpu/cpufreq"
-    policies = _some(folder, "policy*/scaling_cur_freq")
+    policies = some(folder, "policy*/scaling_cur_freq")
     for path in policies:
-        cores = _name(path.with_name("affected_cpus"), path.parent.name.removeprefix("policy")).split()
+        cores = named(path.with_name("affected_cpus"), path.parent.name.removeprefix("policy")).split()
         name = f"cpu{cores[0]}" if len(cores) == 1 else f"cpu{cores[0]}-{cores[-1]}"
-        yield Gauge(f"{name} frequency", "MHz", str(path), _reader(path, 1e-3))
+        yield Gauge(f"{name} frequency", "MHz", str(path), reader(path, 1e-3))
     if not policies:
         # A virtual machine's "cpu MHz" in /proc/cpuinfo is the nominal one, whatever the core does.
         yield absent("cpu frequency", "MHz", str(folder), "the system does not tell it: no cpufreq")
@@ -137,39 +82,46 @@ def _frequency(root: Path) -> Iterator[Gauge]:
 def _temperature(root: Path, firmware: Gauge | None) -> Iterator[Gauge]:
     """Thermal zones; without one of the processor, its chip in hwmon, or what the firmware says."""
     folder, processor = root / "sys/class/thermal", False
-    for path in _some(folder, "thermal_zone*/temp"):
-        kind = _name(path.with_name("type"), path.parent.name)
+    for path in some(folder, "thermal_zone*/temp"):
+        kind = named(path.with_name("type"), path.parent.name)
         is_cpu = not processor and _CPU_ZONE.search(kind) is not None
         processor |= is_cpu
         name = "cpu temperature" if is_cpu else f"temperature {kind}"
-        yield Gauge(name, "°C", str(path), _reader(path, 1e-3))
-    for path in [] if processor else _some(root / "sys/class/hwmon", "hwmon*/temp1_input"):
-        if _name(path.with_name("name"), "") in _CPU_CHIPS:
+        yield Gauge(name, "°C", str(path), reader(path, 1e-3))
+    for path in [] if processor else some(root / "sys/class/hwmon", "hwmon*/temp1_input"):
+        if named(path.with_name("name"), "") in _CPU_CHIPS:
             processor = True
-            yield Gauge("cpu temperature", "°C", str(path), _reader(path, 1e-3))
+            yield Gauge("cpu temperature", "°C", str(path), reader(path, 1e-3))
             break
     if processor:
         return
     yield firmware or absent("cpu temperature", "°C", str(folder), "no thermal zone or chip of the processor")
 
 
+def _under_voltage(root: Path) -> Iterator[Gauge]:
+    """Whether a Raspberry Pi's supply is too weak; its firmware then lowers the clock."""
+    for path in some(root / "sys/class/hwmon", "hwmon*/in0_lcrit_alarm"):
+        if named(path.with_name("name"), "") == "rpi_volt":
+            yield Gauge("under-voltage", "", str(path), reader(path, 1.0))
+
+
 def _throttling(root: Path) -> Iterator[Gauge]:
     """Whether heat slows the processor: Intel counts it; elsewhere a cooling device is at work."""
     folder = root / "sys/devices/system/cpu"
-    counters = _some(folder, "cpu*/thermal_throttle/package_throttle_count")[:1]
-    counters += _some(folder, "cpu*/thermal_throttle/core_throttle_count")
+    counters = some(folder, "cpu*/thermal_throttle/package_throttle_count")[:1]
+    counters += some(folder, "cpu*/thermal_throttle/core_throttle_count")
     if counters:
-        yield Gauge("throttled (heat)", "", f"{counters[0]} …", _Rise(lambda: sum(map(number, counters))))
+        yield Gauge("throttled (heat)", "", f"{counters[0]} …", Rise(lambda: sum(map(number, counters))))
         return
     states = [
         path
-        for path in _some(root / "sys/class/thermal", "cooling_device*/cur_state")
-        if _COOLING.search(_name(path.with_name("type"), ""))
+        for path in some(root / "sys/class/thermal", "cooling_device*/cur_state")
+        if _COOLING.search(named(path.with_name("type"), ""))
     ]
     if states:
         yield Gauge("throttled (heat)", "", f"{states[0]} …", lambda: float(any(map(number, states))))
     else:
-        yield absent("throttled (heat)", "", str(folder), "no throttle counters, and no cooling device of it")
+        yield absent("throttled (heat)", "", str(folder), "no throttle counters or cooling device of it")
 
 
 def _quota(root: Path) -> Iterator[Gauge]:
@@ -179,7 +131,7 @@ def _quota(root: Path) -> Iterator[Gauge]:
         yield absent("throttled (quota)", "%", "cgroup cpu.stat", "no quota")
         return
     path = group.folder / "cpu.stat"
-    yield Gauge("throttled (quota)", "%", str(path), _Share(lambda: _throttled_periods(path)))
+    yield Gauge("throttled (quota)", "%", str(path), Share(lambda: _throttled_periods(path)))
 
 
 def _throttled_periods(path: Path) -> tuple[float, float]:
@@ -196,11 +148,11 @@ def _power(root: Path) -> Iterator[Gauge]:
     yield from _hwmon_power(root)
     yield from _ina_power(root)
     folder = root / "sys/class/powercap"
-    zones = _some(folder, "intel-rapl:[0-9]*/energy_uj")
+    zones = some(folder, "intel-rapl:[0-9]*/energy_uj")
     zones = [zone for zone in zones if zone.parent.name.count(":") == 1]  # further ones are parts of these
     for path in zones:
-        zone = _name(path.with_name("name"), path.parent.name)
-        yield Gauge(f"power {zone} (RAPL)", "W", str(path), _Rate(_energy(path), 1.0))
+        zone = named(path.with_name("name"), path.parent.name)
+        yield Gauge(f"power {zone} (RAPL)", "W", str(path), Rate(_energy(path), 1.0))
     if not zones:
         yield absent("power (RAPL)", "W", str(folder), "no energy counters")
 
@@ -222,32 +174,32 @@ def _energy(path: Path) -> Callable[[], float]:
 
 def _hwmon_power(root: Path) -> Iterator[Gauge]:
     folder = root / "sys/class/hwmon"
-    paths = _some(folder, "hwmon*/power*_input") or _some(folder, "hwmon*/power*_average")
+    paths = some(folder, "hwmon*/power*_input") or some(folder, "hwmon*/power*_average")
     for path in paths:
-        chip = _name(path.with_name("name"), path.parent.name)
-        label = _name(path.with_name(path.name.rsplit("_", 1)[0] + "_label"), path.name.split("_")[0])
-        yield Gauge(f"power {chip} {label} (hwmon)", "W", str(path), _reader(path, 1e-6))
+        chip = named(path.with_name("name"), path.parent.name)
+        label = named(path.with_name(path.name.rsplit("_", 1)[0] + "_label"), path.name.split("_")[0])
+        yield Gauge(f"power {chip} {label} (hwmon)", "W", str(path), reader(path, 1e-6))
     if not paths:
         yield absent("power (hwmon)", "W", str(folder), "no chip that measures power")
 
 
 def _ina_power(root: Path) -> Iterator[Gauge]:
     found = 0
-    for path in _some(root / "sys/class/hwmon", "hwmon*/curr*_input"):
-        if _name(path.with_name("name"), "") != "ina3221":
+    for path in some(root / "sys/class/hwmon", "hwmon*/curr*_input"):
+        if named(path.with_name("name"), "") != "ina3221":
             continue
         channel = path.name.removeprefix("curr").removesuffix("_input")
         volts = path.with_name(f"in{channel}_input")
-        if _some(path.parent, volts.name):  # channel 7 is the sum of other channels' currents
-            label = _name(path.with_name(f"in{channel}_label"), f"channel {channel}")
+        if some(path.parent, volts.name):  # channel 7 is the sum of other channels' currents
+            label = named(path.with_name(f"in{channel}_label"), f"channel {channel}")
             found += 1
             yield Gauge(f"power {label} (INA3221)", "W", str(path), _product(volts, path))
     folder = root / "sys/bus/i2c/drivers/ina3221x"
-    for path in _some(folder, "*/iio:device*/in_power*_input"):
+    for path in some(folder, "*/iio:device*/in_power*_input"):
         channel = path.name.removeprefix("in_power").removesuffix("_input")
-        label = _name(path.with_name(f"rail_name_{channel}"), f"channel {channel}")
+        label = named(path.with_name(f"rail_name_{channel}"), f"channel {channel}")
         found += 1
-        yield Gauge(f"power {label} (INA3221)", "W", str(path), _reader(path, 1e-3))
+        yield Gauge(f"power {label} (INA3221)", "W", str(path), reader(path, 1e-3))
     if not found:
         source = str(folder.with_name("ina3221"))
         yield absent("power (INA3221)", "W", source, "no such chip, as Jetson boards have")
@@ -255,46 +207,3 @@ def _ina_power(root: Path) -> Iterator[Gauge]:
 
 def _product(millivolts: Path, milliamperes: Path) -> Callable[[], float]:
     return lambda: number(millivolts, 1e-3) * number(milliamperes, 1e-3)
-
-
-class _Rate:
-    """How much a quantity grows a second; None at the first reading."""
-
-    def __init__(self, quantity: Callable[[], float], scale: float) -> None:
-        self._quantity, self._scale = quantity, scale
-        self._last: tuple[float, float] | None = None
-
-    def __call__(self) -> float | None:
-        now = (time.monotonic(), self._quantity())
-        last, self._last = self._last, now
-        if last is None or now[0] <= last[0]:
-            return None
-        return self._scale * (now[1] - last[1]) / (now[0] - last[0])
-
-
-class _Share:
-    """Percentage of one growing quantity in another one; None where neither grew."""
-
-    def __init__(self, quantities: Callable[[], tuple[float, float]]) -> None:
-        self._quantities = quantities
-        self._last: tuple[float, float] | None = None
-
-    def __call__(self) -> float | None:
-        now = self._quantities()
-        last, self._last = self._last, now
-        if last is None or now[1] <= last[1]:
-            return None
-        return 100.0 * (now[0] - last[0]) / (now[1] - last[1])
-
-
-class _Rise:
-    """1 where a counter has grown since the last reading, otherwise 0."""
-
-    def __init__(self, counter: Callable[[], float]) -> None:
-        self._counter = counter
-        self._last: float | None = None
-
-    def __call__(self) -> float | None:
-        now = self._counter()
-        last, self._last = self._last, now
-        return None if last is None else float(now > last)

@@ -28,6 +28,8 @@ PI = {
     f"{CPU}/cpufreq/policy0/affected_cpus": "0 1 2 3\n",
     f"{THERMAL}/thermal_zone0/temp": "48686\n",
     f"{THERMAL}/thermal_zone0/type": "cpu-thermal\n",
+    "sys/class/hwmon/hwmon1/name": "rpi_volt\n",
+    "sys/class/hwmon/hwmon1/in0_lcrit_alarm": "1\n",
 }
 DESKTOP = {
     f"{CPU}/cpufreq/policy0/scaling_cur_freq": "4200000\n",
@@ -110,7 +112,7 @@ def test_a_raspberry_pi(tmp_path):
     # The firmware has lowered it, and cpufreq does not know.
     assert found["cpu frequency (firmware)"] == pytest.approx(1500.345728)
     assert found["cpu temperature"] == pytest.approx(48.686)
-    assert found["throttled (firmware)"] == 1.0
+    assert found["throttled (firmware)"] == found["under-voltage"] == 1.0
     assert found["power (PMIC)"] == 'it refuses: error=1 error_msg="Command not registered"'
 
 
@@ -162,7 +164,7 @@ def test_joules_become_watts_over_the_counters_wrap(tmp_path, monkeypatch):
     tree(tmp_path, DESKTOP)
     counter = tmp_path / RAPL / "intel-rapl:0" / "energy_uj"
     now_s = [100.0]
-    monkeypatch.setattr("edgeaudio.profiling.gauges.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("edgeaudio.profiling.sysfs.time.monotonic", lambda: now_s[0])
     [power] = [gauge for gauge in find_gauges(tmp_path) if "RAPL" in gauge.name]
     watts = []
     for at_s, microjoules in ((100.0, 262_143_000_000), (100.5, 262_143_328_850), (101.0, 8_000_000)):
