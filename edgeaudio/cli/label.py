@@ -102,8 +102,8 @@ def _run(options: _Options) -> None:
     with contextlib.ExitStack() as stack:
         # What is cheap to get wrong is checked before what is slow to load.
         files = [stack.enter_context(contextlib.closing(LabelFile(output))) for output in options.outputs]
-        with quiet_libraries():
-            labeller = _labeller(options) if any(_is_new(row, files) for row in wanted) else None
+        stack.enter_context(quiet_libraries())
+        labeller = _labeller(options) if any(_is_new(row, files) for row in wanted) else None
         failed = _label(rows, {id(row) for row in wanted}, labeller, files, options.form)
     if failed:
         raise InputError(

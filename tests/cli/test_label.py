@@ -138,6 +138,14 @@ def test_a_broken_recording_does_not_stop_the_others(run: Run, corpus: Path) -> 
     assert "1 of 2 recordings could not be labelled" in outcome.err
 
 
+def test_libraries_do_not_talk_about_broken_recordings(run: Run, corpus: Path) -> None:
+    # libmpg123 tells on standard error how it looks for a frame.
+    (corpus.parent / "a.mp3").write_text("no sound\n" * 20)
+    lines = run("label", corpus.parent / "a.mp3").err.splitlines()
+    assert [line.split(": ")[:2] for line in lines[:1]] == [["edgeaudio", "WARNING"]]
+    assert len(lines) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
