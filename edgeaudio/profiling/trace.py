@@ -121,6 +121,8 @@ def _counters(measurement: Measurement) -> Iterator[Event]:
                 yield _counter("lag", "ms", moment_s + age_ms / 1000, age_ms)
     for sensor in measurement.sensors:
         for moment_s, value in sensor.samples:
+            if moment_s < 0:
+                continue  # read before the first sample was captured; Perfetto knows no moment before zero
             yield _counter(sensor.name, sensor.unit or "yes", moment_s, value)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgeaudio.errors import OutputError
-from edgeaudio.profiling.measurement import Stall
+from edgeaudio.profiling.measurement import Sensor, Stall
 from edgeaudio.profiling.trace import trace, write_trace
 from tests.profiling.synthetic import measurement
 
@@ -111,6 +111,13 @@ def test_lag_and_sensors_are_counters(events: list[dict[str, Any]]) -> None:
     assert "power" not in counters  # unavailable
     values = [value for event in events if event["ph"] == "C" for value in event["args"].values()]
     assert all(isinstance(value, (int, float)) for value in values)
+
+
+def test_what_was_read_before_the_first_sample_is_left_out() -> None:
+    early = Sensor(name="early", unit="W", status="measured", source="x", samples=[(-0.3, 1.0), (0.2, 2.0)])
+    events = trace(measurement(5.0, sensors=[early]))["traceEvents"]
+    assert [event["ts"] for event in events if event["name"] == "early"] == [0.2e6]
+    assert min(event["ts"] for event in events if event["ph"] != "M") >= 0
 
 
 def test_stalls_are_marked() -> None:
