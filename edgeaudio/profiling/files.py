@@ -19,6 +19,8 @@ _MAX_BYTES = 64 * 2**20
 """A run of a day keeps some thousand passes of each stage, as one of a minute does: a megabyte or two."""
 
 
+_SHORTEST_S = 0.001
+_MOST = 1e15
 _HINT = "Write one: edgeaudio profile --output FILE.json"
 _Kind = TypeVar("_Kind")
 
@@ -72,8 +74,13 @@ def _decode(data: bytes, type_: type[_Kind], complaint: str) -> _Kind:
 
 def _problem(measurement: Measurement) -> str | None:
     """Say what no run can have found; JSON itself has no NaN and no infinity."""
-    if not measurement.seconds > 0:
+    if not measurement.seconds >= _SHORTEST_S:
         return f"it lasted {measurement.seconds:g} s"
+    try:
+        if not _sane(msgspec.to_builtins(measurement)):
+            return f"it holds a number beyond {_MOST:g}"
+    except RecursionError:
+        return "it is nested too deeply"
     seen = set()
     for stage in measurement.stages:
         if stage.name in seen:
@@ -85,6 +92,15 @@ def _problem(measurement: Measurement) -> str | None:
         if mean_low > mean_high or p95_low > p95_high:
             return f"stage '{stage.name}' has an interval that ends before it begins"
     return None
+
+
+def _sane(value: object) -> bool:
+    """Whether all numbers are such that arithmetic with them does not overflow."""
+    if isinstance(value, dict):
+        return all(map(_sane, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_sane, value))
+    return not isinstance(value, (int, float)) or abs(value) <= _MOST
 
 
 def check_writable(path: Path) -> None:

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
+import math
 import os
+import random
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgeaudio.errors import InputError, OutputError
 from edgeaudio.profiling import files
-from edgeaudio.profiling.files import check_writable, encode, read_measurement, write_whole
+from edgeaudio.profiling.compare import compare
+from edgeaudio.profiling.files import check_writable, decode, encode, read_measurement, write_whole
+from edgeaudio.profiling.gate import check
+from edgeaudio.profiling.html import page
+from edgeaudio.profiling.table import render
+from edgeaudio.profiling.trace import trace
 from tests.profiling.synthetic import measurement
 
 RUN = measurement(5.0)
@@ -74,6 +84,9 @@ def test_something_else_is_no_measurement(tmp_path: Path, data: bytes) -> None:
         ({"seconds": "5"}, r"Expected `float`, got `str` - at `\$.seconds`"),
         ({"seconds": 0.0}, "it lasted 0 s"),
         ({"seconds": -3}, "it lasted -3 s"),
+        ({"seconds": 1e-300}, "it lasted 1e-300 s"),
+        ({"stages": changed_stage(max_ms=1e300)}, "it holds a number beyond 1e\\+15"),
+        ({"profile_settings": {"budgets": {"cpu_share": -(2**62)}}}, "it holds a number beyond 1e\\+15"),
         ({"stages": [*FACTS["stages"], FACTS["stages"][0]]}, "stage 'wait' is there twice"),
         ({"stages": changed_stage(mean_ms=-1)}, "stage 'wait' has negative figures"),
         ({"stages": changed_stage(p95_interval_ms=[3, 2])}, "an interval that ends before it begins"),
@@ -95,12 +108,32 @@ def test_numbers_beyond_all_bounds_are_refused(tmp_path: Path) -> None:
             read_measurement(path)
 
 
-def test_settings_nested_without_end_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("depth", [700, 950, 50_000])
+def test_settings_nested_without_end_are_refused(tmp_path: Path, depth: int) -> None:
     path = tmp_path / "run.json"
-    deep = "[" * 50_000 + "]" * 50_000
+    deep = "[" * depth + "]" * depth
     path.write_text(encode(RUN).decode().replace('"block_ms": 40', f'"block_ms": {deep}'))
     with pytest.raises(InputError):
         read_measurement(path)
+
+
+@settings(max_examples=30)
+@given(st.randoms(use_true_random=False))
+def test_whatever_a_file_says_is_refused_or_compared_and_told(rng: random.Random) -> None:
+    text = encode(RUN).decode()
+    numbers = [match.span() for match in re.finditer(r"-?\d+\.?\d*(e-?\d+)?", text)]
+    for begin, end in sorted(rng.sample(numbers, rng.choice([1, 2, 20])), reverse=True):
+        nonsense = rng.choice(["0", "-1", "1e14", "1e-308", "18446744073709551615", "null", "[]", '"\x1b"'])
+        text = text[:begin] + nonsense + text[end:]
+    try:
+        run = decode(text.encode(), "run.json")
+    except InputError:
+        return
+    for comparison in (compare(RUN, run), compare(run, RUN)):
+        assert all(math.isfinite(change.after) for change in comparison.changes)
+    assert "\x1b" not in render(run, check(run))
+    assert page(run, check(run)).startswith("<!")
+    assert trace(run)["traceEvents"]
 
 
 def test_too_large_and_strange_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
