@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tools.emulated import __main__ as command
 from tools.emulated import device, page
 from tools.emulated.__main__ import main
 from tools.emulated.counting import MARK, moved, per_second
@@ -279,6 +280,63 @@ def test_options_that_make_no_sense_are_refused(arguments: list[str]) -> None:
 def test_the_tool_starts() -> None:
     done = subprocess.run([TOOL, "--help"], capture_output=True, text=True, check=True)
     assert "--write-docs" in done.stdout
+
+
+class _ScriptedDevice:
+    """Answers what it is told to, and counts as many instructions as it is told to for each second."""
+
+    def __init__(self, answers: Answers, each_second: int) -> None:
+        self.answers = answers
+        self.each_second = each_second
+
+    def run(self, core: device.Core, arguments: list[str], counts: Path | None = None) -> str:
+        if arguments[1] == "versions":
+            return '{"Python": "3.11.2"}'
+        if arguments[1] == "answers":
+            np.savez(arguments[3], **self.answers)
+            return ""
+        assert counts is not None
+        readings = [7, 7 + 4 * self.each_second, 100, 100 + 16 * self.each_second, 12345]
+        counts.write_text("".join(f"{reading}\n" for reading in readings))
+        return "frontend, 40 bands\n"
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _ScriptedDevice:
+    """Stand for the emulator, with a page of its own; this machine answers as `_answers` does."""
+    scripted = _ScriptedDevice(_answers(), 1_000_000)
+    for module in (command, page):
+        monkeypatch.setattr(module, "DOCUMENT", tmp_path / "emulated-pi.md")
+    monkeypatch.setattr(command, "_device", lambda cache, may_install: scripted)
+    monkeypatch.setattr(command, "_answers_here", lambda recordings, options: _answers())
+    monkeypatch.setattr(command, "qemu_version", lambda: (7, 2, 22))
+    return scripted
+
+
+def test_what_was_written_is_kept_and_a_change_of_the_code_is_noticed(
+    scripted: _ScriptedDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--check"]) == 1
+    assert "write it anew: tools/emulate-pi --write-docs" in capsys.readouterr().err
+    assert main(["--write-docs"]) == 0
+    text = page.DOCUMENT.read_text()
+    assert "Emulated (QEMU 7.2.22): Python 3.11.2." in text
+    assert "| frontend, 40 bands | 1.000 | 1.000 | 1.000 |" in text
+    scripted.each_second = 1_010_000
+    assert main(["--check"]) == 0
+    scripted.each_second = 1_030_000
+    assert main(["--smoke"]) == 1
+    assert "cortex-a72: frontend, 40 bands: 1.030 million instructions" in capsys.readouterr().err
+    assert main([]) == 0
+
+
+def test_other_answers_than_here_fail_and_are_not_written_down(
+    scripted: _ScriptedDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripted.answers = {**_answers(), "logits spotter onnx": np.full((4, 3), 2.0, np.float32)}
+    assert main(["--write-docs"]) == 1
+    assert "cortex-a53: logits spotter onnx differs by 1, at most 0.1" in capsys.readouterr().err
+    assert not page.DOCUMENT.exists()
 
 
 # --- what the device runs, run here -----------------------------------------------------------------

@@ -75,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help=f"fail when a count is off its table by more than {100 * TOLERANCE:g} %%",
     )
-    parser.add_argument(
-        "--write-docs", action="store_true", help=f"replace {DOCUMENT.relative_to(REPOSITORY)}"
-    )
+    parser.add_argument("--write-docs", action="store_true", help="replace docs/emulated-pi.md")
     parser.add_argument(
         "--install", action="store_true", help="install missing Debian packages, as root or with sudo"
     )
@@ -127,19 +125,24 @@ def _examine(device: Device, *, smoke: bool) -> _Examined:
     options = [] if smoke else ["--search"]
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         folder = Path(name)
-        recordings, here = folder / "recordings.npz", folder / "here.npz"
+        recordings = folder / "recordings.npz"
         np.savez(recordings, words=_recording("demo.flac"), sentences=_recording("speech.flac"))
-        command = [sys.executable, "-m", GUEST, "answers", str(recordings), str(here), *options]
-        subprocess.run(command, check=True, cwd=REPOSITORY)
-
+        here = _answers_here(recordings, options)
         # Side by side: what else runs on this machine changes no count.
         names = [core.name for core in cores]
         answers = pool.map(lambda core: _answers(device, core, recordings, options), cores)
-        compared = {core: compare(_load(here), found) for core, found in zip(names, answers, strict=True)}
+        compared = {core: compare(here, found) for core, found in zip(names, answers, strict=True)}
         # Only now: the comparison has compiled everything, and Numba keeps it.
         counted = pool.map(lambda core: _counts(device, core, recordings, options), cores)
         counts = dict(zip(names, counted, strict=True))
     return _Examined(compared, counts, _versions(device, cores[0]))
+
+
+def _answers_here(recordings: Path, options: list[str]) -> Answers:
+    path = recordings.with_name("here.npz")
+    command = [sys.executable, "-m", GUEST, "answers", str(recordings), str(path), *options]
+    subprocess.run(command, check=True, cwd=REPOSITORY)
+    return _load(path)
 
 
 def _answers(device: Device, core: Core, recordings: Path, options: list[str]) -> Answers:
