@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -71,7 +72,7 @@ def running(
 
 
 def on_a_terminal(*args: str | Path, until: bytes, columns: int = 80) -> tuple[str, int]:
-    """Run on a terminal and press Ctrl-C when it shows `until`; return all that was drawn, and the code."""
+    """Run on a terminal and press Ctrl-C when it drew the pattern `until`; return all of it, and the code."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES"}}
@@ -97,7 +98,7 @@ def on_a_terminal(*args: str | Path, until: bytes, columns: int = 80) -> tuple[s
                 screen += os.read(master, 65536)
             except OSError:  # how Linux says that the other side is closed
                 break
-            if not interrupted and until in screen:
+            if not interrupted and re.search(until, screen, re.DOTALL):
                 process.send_signal(signal.SIGINT)
                 interrupted = True
         return screen.decode(), process.wait(60.0)

@@ -126,15 +126,20 @@ def test_news_that_text_has_no_place_for_is_logged() -> None:
 
 def test_a_terminal_gets_text_that_grows(one_minute: Path) -> None:
     pyte = pytest.importorskip("pyte")
-    drawn, code = on_a_terminal("caption", one_minute, until=b"three\x1b[K", columns=60)
+    # On a busy machine there may be nothing tentative at first: that is left out while captions are late.
+    tentative_then_whole = rb"\x1b\[2mone\x1b\[22m.*three\x1b\[K"
+    drawn, code = on_a_terminal("caption", one_minute, until=tentative_then_whole, columns=60)
     assert code == 0
-    assert "\x1b[2mone\x1b[22m" in drawn, "nothing was tentative"
+    assert re.search(tentative_then_whole.decode(), drawn, re.DOTALL), "nothing was tentative"
     screen = pyte.Screen(60, 24)
     pyte.Stream(screen).feed(drawn)
     rows = [row.rstrip() for row in screen.display if row.strip()]
+    summary = next(i for i, row in enumerate(rows) if row.startswith("heard  "))
     assert rows[0] == "one two three"
-    assert rows[1].startswith("heard  "), "the status line was left behind"
-    assert re.search(r"[█▏▎▍▌▋▊▉·]+ +-\d+ dBFS  listening 0 s", drawn)
+    assert all(re.fullmatch("one( two( three)?)?", row) for row in rows[:summary]), (
+        "the status line was left behind"
+    )
+    assert re.search(r"[█▏▎▍▌▋▊▉·]+ +-\d+ dBFS  listening \d+ s", drawn)
 
 
 @pytest.mark.parametrize("form", ["live", "json"])
