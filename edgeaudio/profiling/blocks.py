@@ -14,8 +14,8 @@ __all__ = [
     "Block",
     "Pass",
     "background",
-    "computing",
     "computing_share",
+    "costs",
     "find_blocks",
     "span_s",
     "typical_and_worst",
@@ -51,9 +51,9 @@ class Block(NamedTuple):
         return 1000 * (max(one.end_s for one in self.passes) - self.captured_s)
 
 
-def computing(measurement: Measurement) -> list[Stage]:
-    """Return the stages that cost time, in the order of the audio's way."""
-    return [stage for stage in measurement.stages if stage.group in _COMPUTING]
+def costs(stage: Stage) -> bool:
+    """Say whether the stage computes, and does not only wait."""
+    return stage.group in _COMPUTING
 
 
 def background(measurement: Measurement, stage: Stage) -> bool:
@@ -112,7 +112,7 @@ def span_s(measurement: Measurement) -> tuple[float, float]:
     ends = [
         moment + duration / 1000
         for stage in measurement.stages
-        if stage.group == "ring" or stage in computing(measurement)
+        if stage.group == "ring" or costs(stage)
         for moment, duration in stage.samples
     ]
     begin = min(ends, default=0.0)
@@ -120,16 +120,17 @@ def span_s(measurement: Measurement) -> tuple[float, float]:
 
 
 def computing_share(measurement: Measurement, n_bins: int) -> list[tuple[Stage, npt.NDArray[np.float64]]]:
-    """Return for each stage which part of each of `n_bins` equal spans of the run it computed.
+    """Return for each stage which part of each of `n_bins` equal spans of the run was spent in it.
 
-    A stage of which the measurement keeps only some passes is left out: the kept ones are the longest.
+    What the system took from the thread meanwhile is in it. A stage of which the measurement keeps only
+    some passes is left out: the kept ones are the longest.
     """
     begin, end = span_s(measurement)
-    width_s = (end - begin) / n_bins
+    edges_s = np.linspace(begin, end, n_bins + 1)
     shares = []
-    for stage in computing(measurement):
+    for stage in filter(costs, measurement.stages):
         if stage.samples and len(stage.samples) == stage.count:
             moments, durations = np.array(stage.samples).T
-            spans = np.clip(((moments - begin) / width_s).astype(np.int64), 0, n_bins - 1)
-            shares.append((stage, np.bincount(spans, durations, n_bins) / (1000 * width_s)))
+            spent_s = np.clip(edges_s[:, None] - moments, 0.0, durations / 1000).sum(axis=1)
+            shares.append((stage, np.diff(spent_s) / np.diff(edges_s)))
     return shares

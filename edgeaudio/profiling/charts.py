@@ -24,6 +24,7 @@ _WIDE = 1000
 """Units of a stretched path's width."""
 _TICK_ROOM = 18
 _HISTOGRAM_BINS = 48
+_SHARED_TICKS = 4
 
 
 class Axis(NamedTuple):
@@ -46,7 +47,8 @@ class Axis(NamedTuple):
             decades = range(math.floor(math.log10(self.least)), math.ceil(math.log10(self.most)) + 1)
             factors = (1,) if len(decades) > 3 else (1, 3) if len(decades) > 2 else (1, 2, 5)
             candidates = [factor * 10.0**decade for decade in decades for factor in factors]
-            return [value for value in candidates if self.least <= value <= self.most]
+            inside = [value for value in candidates if self.least <= value <= self.most]
+            return inside[:: max(1, math.ceil(len(inside) / n))]
         step = _round_step((self.most - self.least) / n)
         first, last = math.ceil(self.least / step - 1e-9), math.floor(self.most / step + 1e-9)
         return [k * step for k in range(first, last + 1)]
@@ -174,7 +176,7 @@ def spread(axis: Axis, body: tuple[float, float], tick: float, most: float, clas
     """Draw a thick bar, a line from its end to a dot at the greatest value, and a tick on the line."""
     left, right, far = axis.at(body[0]), axis.at(body[1]), axis.at(most)
     shapes = (
-        *(_rule(axis.at(value), 0, 16, "grid") for value in axis.ticks(5)),
+        *(_rule(axis.at(value), 0, 16, "grid") for value in axis.ticks(_SHARED_TICKS)),
         tag("line", x1=_share(right), x2=_share(far), y1=8, y2=8, class_="reach"),
         tag("rect", x=_share(left), width=_share(right - left), y=4, height=8, class_="body"),
         _rule(axis.at(tick), 3, 13, "tick"),
@@ -185,7 +187,7 @@ def spread(axis: Axis, body: tuple[float, float], tick: float, most: float, clas
 
 def scale(axis: Axis, unit: str) -> Html:
     """Draw an axis alone, to stand by lines that share it."""
-    labels = _x_labels(axis, -4, 5, unit)
+    labels = _x_labels(axis, -4, _SHARED_TICKS, unit)
     return tag("svg", labels, class_="chart", width="100%", height=14, aria_hidden="true")
 
 

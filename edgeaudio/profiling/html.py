@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgeaudio.profiling.blocks import computing
+from edgeaudio.profiling.blocks import costs
 from edgeaudio.profiling.charts import Axis, scale, spread
 from edgeaudio.profiling.files import write_whole
 from edgeaudio.profiling.gate import Verdict
@@ -153,8 +153,8 @@ def _stages(measurement: Measurement) -> Html:
     axis = durations_axis(stages)
     header = ("stage", "passes", "mean", "p50", "p95", "p99", "longest", "cost", scale(axis, "ms"))
     note = (
-        "Milliseconds of one pass, in small letters the 95 % interval. Cost: computing time as a part of the "
-        "audio's length. Bar: from p50 to p95; tick: p99; dot: the longest pass; on a logarithmic scale."
+        "Milliseconds of one pass, in small letters the 95 % interval. Cost: time in the stage as a part of "
+        "the audio's length. Bar: from p50 to p95; tick: p99; dot: the longest pass; on a logarithmic scale."
     )
     rows = [_stage_row(measurement, stage, axis) for stage in stages]
     histograms = (distribution(measurement, stage) for stage in stages)
@@ -170,7 +170,6 @@ def _stages(measurement: Measurement) -> Html:
 
 
 def _stage_row(measurement: Measurement, stage: Stage, axis: Axis) -> tuple[Html, ...]:
-    costs = stage in computing(measurement)
     colours = colour(measurement, stage)
     body, tick = (stage.p50_ms, stage.p95_ms), stage.p99_ms
     return (
@@ -181,6 +180,6 @@ def _stage_row(measurement: Measurement, stage: Stage, axis: Axis) -> tuple[Html
         figure_cell(number(stage.p95_ms), interval_said(stage.p95_interval_ms)),
         figure_cell(number(stage.p99_ms)),
         figure_cell(number(stage.max_ms)),
-        figure_cell(percent(stage.share) if costs else "-"),
+        figure_cell(percent(stage.share) if costs(stage) else "-"),
         picture_cell(spread(axis, body, tick, stage.max_ms, colours)),
     )

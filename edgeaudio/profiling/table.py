@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from edgeaudio.profiling.blocks import computing
+from edgeaudio.profiling.blocks import costs
 from edgeaudio.profiling.gate import Verdict
 from edgeaudio.profiling.measurement import Measurement, Sensor, Stage
 from edgeaudio.profiling.wording import (
@@ -78,10 +78,9 @@ def _head(measurement: Measurement) -> Iterator[tuple[str, str]]:
 def _stages(measurement: Measurement, width: int) -> Iterator[str]:
     room = width - sum(_WIDTHS)
     yield _row("ms a pass", _HEADER, room)
-    costs = [stage.name for stage in computing(measurement)]
     for stage in measurement.stages:
         figures = (stage.mean_ms, stage.p50_ms, stage.p95_ms, stage.p99_ms, stage.max_ms)
-        cost = percent(stage.share) if stage.name in costs else "-"
+        cost = percent(stage.share) if costs(stage) else "-"
         yield _row(stage.name, (str(stage.count), *map(number, figures), cost), room)
 
 

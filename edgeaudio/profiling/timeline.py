@@ -64,7 +64,7 @@ def _lag(measurement: Measurement, x: Axis) -> Html:
     held = [hop_ms / 2] if isinstance(hop_ms, (int, float)) and 0 < hop_ms / 2 <= 4 * most else []
     least = max(0.001, min(ring.p50_ms / 10, most / 100))
     plot = Plot(x, Axis(least, 2 * max(most, *held, 0.1), logarithmic=True), 140)
-    ages = _columns(x, ring.samples)
+    ages = _columns(x, ring.samples, np.array(ring.samples)[:, 1] / 1000)
     points = [
         Mark(stall.at_s, stall.duration_ms, _stall_said(stall), str(i + 1) if i < _NUMBERED else "")
         for i, stall in enumerate(stalls[:_MARKED])
@@ -85,13 +85,20 @@ def _lag(measurement: Measurement, x: Axis) -> Html:
     return tag("figure", caption, picture)
 
 
-def _columns(x: Axis, samples: Sequence[tuple[float, float]]) -> Values:
-    """Return the greatest value in each column of a picture, zero where there is none."""
+def _columns(x: Axis, samples: Sequence[tuple[float, float]], lasting_s: Values | float) -> Values:
+    """Return the greatest value in each column of a picture, zero where there is none.
+
+    A value holds for as long as it is said to, but at least until the next one usually comes.
+    """
     moments, values = np.array(samples).T
-    # Of equally distant samples, each column has at least one.
-    greatest = np.zeros(min(_COLUMNS, 1 + len(moments) // 2))
-    places = (moments - x.least) / (x.most - x.least) * len(greatest)
-    np.maximum.at(greatest, np.clip(places.astype(np.int64), 0, len(greatest) - 1), values)
+    usual_s = float(np.median(np.diff(moments))) if len(moments) > 1 else 0.0
+    width_s = (x.most - x.least) / _COLUMNS
+    greatest = np.zeros(_COLUMNS)
+    first = np.floor((moments - x.least) / width_s).astype(np.int64)
+    last = np.floor((moments + np.maximum(lasting_s, usual_s) - x.least) / width_s).astype(np.int64)
+    for begin, end, value in zip(np.clip(first, 0, None), last, values, strict=True):
+        held = greatest[begin : end + 1]
+        np.maximum(held, value, out=held)
     return greatest
 
 
@@ -137,9 +144,9 @@ def _load(measurement: Measurement, x: Axis) -> Html:
         below = below + share
     said = ", ".join(f"{stage.name} {percent(float(share.mean()))}" for stage, share in layers)
     span = f"{(x.most - x.least) / n_bins:.3g} s"
-    how = f": % of one core in each span of {span}, stages upon each other. Their means:"
+    how = f": time in stages, of each {span}, upon each other. Their means:"
     caption = tag("figcaption", tag("b", "Computing"), how)
-    words = f"Mean computing time, of one core: {said}."
+    words = f"Mean time in stages: {said}."
     picture = plot.framed("Computing over time", words, *drawn, unit="%")
     return tag("figure", caption, tag("ul", *key, class_="key"), picture)
 
@@ -235,7 +242,7 @@ def _band(plot: Plot, unit: str, read: list[list[tuple[float, float]]]) -> tuple
 
 def _stripe(x: Axis, sensor: Sensor, samples: list[tuple[float, float]]) -> Html:
     plot = Plot(x, Axis(0.0, 1.0), 22)
-    states = _columns(x, samples)
+    states = _columns(x, samples, 0.0)
     words = f"{number(100 * float(np.mean([state for _, state in samples])))} % of the time"
     area = plot.area(np.zeros(len(states)), states, "stall")
     picture = plot.framed(f"{sensor.name} over time", words, area, unit="", named={0.5: "yes"})

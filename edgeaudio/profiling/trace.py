@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from edgeaudio.profiling.blocks import background, computing
+from edgeaudio.profiling.blocks import background
 from edgeaudio.profiling.files import write_whole
 from edgeaudio.profiling.measurement import Measurement, Stage
 
@@ -71,7 +71,7 @@ def trace(measurement: Measurement) -> dict[str, Any]:
 def _process(measurement: Measurement, stage: Stage) -> int:
     if stage.group in _UNTHREADED:
         return _WAYS
-    return _CAPTIONS if stage in computing(measurement) and background(measurement, stage) else _ENGINE
+    return _CAPTIONS if background(measurement, stage) else _ENGINE
 
 
 def _metadata(shown: dict[int, list[str]]) -> Iterator[Event]:

@@ -6,13 +6,18 @@ import pytest
 
 from edgeaudio.profiling.blocks import (
     background,
-    computing,
     computing_share,
+    costs,
     find_blocks,
     span_s,
     typical_and_worst,
 )
+from edgeaudio.profiling.measurement import Measurement, Stage
 from tests.profiling.synthetic import HOP_S, WARM_UP_S, measurement
+
+
+def costing(found: Measurement) -> list[Stage]:
+    return [stage for stage in found.stages if costs(stage)]
 
 
 def test_passes_stand_with_the_block_that_they_belong_to() -> None:
@@ -68,9 +73,9 @@ def test_the_measured_part_begins_behind_the_warm_up() -> None:
 
 
 def test_shares_of_time_add_up_to_the_cost_of_a_stage() -> None:
-    found = measurement(20.0)
+    found = measurement(20.0, stalls=0)
     shares = computing_share(found, 20)
-    assert [stage.name for stage, _ in shares] == [stage.name for stage in computing(found)]
+    assert [stage.name for stage, _ in shares] == [stage.name for stage in costing(found)]
     for stage, share in shares:
         assert share.mean() == pytest.approx(stage.share, rel=1e-9)
         assert np.all(share >= 0)
@@ -78,7 +83,7 @@ def test_shares_of_time_add_up_to_the_cost_of_a_stage() -> None:
 
 def test_a_stage_of_which_only_the_longest_passes_are_kept_has_no_share() -> None:
     found = measurement(20.0)
-    first = computing(found)[0]
+    first = costing(found)[0]
     thinned = [
         msgspec.structs.replace(stage, samples=stage.samples[1:]) if stage.name == first.name else stage
         for stage in found.stages
@@ -89,5 +94,5 @@ def test_a_stage_of_which_only_the_longest_passes_are_kept_has_no_share() -> Non
 
 def test_captions_run_in_the_background() -> None:
     found = measurement()
-    names = {stage.name for stage in computing(found) if background(found, stage)}
+    names = {stage.name for stage in costing(found) if background(found, stage)}
     assert names == {"model captions-en-small", "decode captions-en-small"}
