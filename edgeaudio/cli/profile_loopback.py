@@ -40,7 +40,7 @@ def loopback(options: ProfileOptions, profile: Profile, signals: StopSignals) ->
     microphone = Microphone(
         options.device, channel=options.channel, block_ms=profile.block_ms, latency=profile.capture_latency
     )
-    loudspeaker = Loudspeaker(options.loudspeaker)
+    loudspeaker = Loudspeaker(options.loudspeaker, latency=profile.capture_latency)
     click.echo(harmless(f"clicks through {loudspeaker.name} into {microphone.name}, for 9 s"), err=True)
 
     def going_on(_: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_right
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,9 +16,8 @@ from edgeaudio.types import Samples
 
 __all__ = ["Loudspeaker", "Player"]
 
-_AROUND_S = 0.25
-"""From so many seconds of blocks it is estimated when a sample was handed over: some of them come in time,
-and where the stream ran dry, what follows is estimated anew."""
+_SHIFT_S = 0.015
+"""Running dry shifts what follows by a block or more; a smaller difference comes of blocks asked for late."""
 _VIRTUAL_CHANNELS = 9
 """A device that claims so many channels is a sound server's, which spreads one to all."""
 
@@ -55,8 +55,8 @@ class Loudspeaker:
     """An audio device that plays.
 
     When a sample is handed over is estimated as for a microphone (`edgeaudio.sources.callback`): blocks
-    are asked for late, never early, so of those around it the smallest "clock minus samples so far" is
-    nearest to the truth.
+    are asked for late, never early, so the smallest "clock minus samples so far" is nearest to the truth.
+    Where the stream ran dry, what follows is estimated anew.
 
     Parameters
     ----------
@@ -77,20 +77,24 @@ class Loudspeaker:
         self._device = find_device(device, list_loudspeakers(), "loudspeaker")
         self.name = self._device.name
         self.rate_hz = round(self._device.default_rate_hz)
-        self.underflows = 0
         self._latency = latency
         self._samples = np.zeros(0, np.float32)
         self._position = 0
-        self._blocks: list[tuple[int, float]] = []
+        self._origins_s: list[float] = [math.inf]  # one more each time it ran dry
+        self._dry_at: list[int] = []
         self._stream: Any = None
 
     def handed_at(self, sample: int) -> float | None:
         """When a sample was handed over."""
         if sample >= self._position:
             return None
-        first = sample - round(_AROUND_S * self.rate_hz)
-        origins_s = [at_s - start / self.rate_hz for start, at_s in self._blocks if first <= start <= sample]
-        return min(origins_s) + sample / self.rate_hz
+        own_s, overall_s = self._origins_s[bisect_right(self._dry_at, sample)], min(self._origins_s)
+        return (own_s if own_s - overall_s > _SHIFT_S else overall_s) + sample / self.rate_hz
+
+    @property
+    def underflows(self) -> int:
+        """Times it ran dry."""
+        return len(self._dry_at)
 
     @property
     def latency_s(self) -> float:
@@ -136,6 +140,8 @@ class Loudspeaker:
         part = self._samples[at : at + n, None]
         block[: len(part)] = part
         block[len(part) :] = 0.0
-        self.underflows += bool(status.output_underflow)
-        self._blocks.append((at, now))
+        if status.output_underflow:
+            self._origins_s.append(math.inf)
+            self._dry_at.append(at)
+        self._origins_s[-1] = min(self._origins_s[-1], now - at / self.rate_hz)
         self._position = at + n  # last: until then nobody asks for this block
