@@ -14,7 +14,7 @@ from edgeaudio.cli.profile_compare import compare
 from edgeaudio.cli.profile_loopback import check_loopback, loopback
 from edgeaudio.cli.profile_matrix import check_matrix, measure_matrix
 from edgeaudio.cli.profile_report import check_files, no_budgets, report, report_options, tell
-from edgeaudio.cli.profile_run import ProfileOptions
+from edgeaudio.cli.profile_run import ProfileOptions, check_input, run
 from edgeaudio.cli.profile_streams import check_streams, streams
 from edgeaudio.cli.profile_tune import check_tune, tune
 from edgeaudio.errors import UsageError
@@ -114,6 +114,7 @@ def _run(options: ProfileOptions) -> int | None:
 
     wanted = [Wanted.parse(text) for text in options.tasks or (_MATRIX if options.matrix else _TASKS)]
     _check(options)
+    check_input(options, wanted)
     if options.matrix:
         check_matrix(options, wanted)
     if options.streams is not None:
@@ -142,12 +143,9 @@ def _measure(
     from edgeaudio.cli.startup import load_numba
     from edgeaudio.profiling.startup import measure_start_up
 
-    # First: here it finds the processor as idle as a first start does.
+    # Before anything is loaded here: a small device has not the memory for two of everything.
     start_up = measure_start_up(wanted, profile, options.backend) if options.start_up else None
     load_numba()
-
-    from edgeaudio.cli.profile_run import run
-
     measurement = run(options, wanted, profile, signals, start_up) if signals.received is None else None
     if measurement is None:
         click.echo("interrupted before anything was measured", err=True)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from edgeaudio.cli.background import StopSignals, Ticker
 from edgeaudio.cli.profile_report import ReportOptions
 from edgeaudio.cli.session import is_terminal
-from edgeaudio.errors import UsageError
+from edgeaudio.errors import InputError, UsageError
 from edgeaudio.types import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgeaudio.sources.base import Source
     from edgeaudio.tasks.base import Task
 
-__all__ = ["ProfileOptions", "load_tasks", "open_audio", "run"]
+__all__ = ["ProfileOptions", "check_input", "load_tasks", "open_audio", "run"]
 
 _DRAW_S = 1.0
 _PLAIN_S = 10.0
@@ -58,6 +58,25 @@ class ProfileOptions(ReportOptions):
         return self.microphone or self.device is not None
 
 
+def check_input(options: ProfileOptions, wanted: Sequence[Wanted]) -> None:
+    """Refuse models and files that do not exist, before what takes its time.
+
+    Raises
+    ------
+    EdgeAudioError
+        There is no such model or file, or a model is asked for twice.
+    """
+    from edgeaudio.models.catalogue import find_model
+
+    folders = [find_model(one.model).resolve() for one in wanted]
+    for one, folder in zip(wanted, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise UsageError(f"model '{one.model}' was asked for twice", hint="Ask for it once.")
+    # What else may be wrong with it is found when it is opened; to look now would load half of everything.
+    if options.source is not None and not Path(options.source).is_file():
+        raise InputError(f"cannot read {options.source}: it is no file", hint="Check the path.")
+
+
 def open_audio(options: ProfileOptions, profile: Profile) -> tuple[Source, str]:
     """Return a source that goes by the clock, not started yet, and what it plays."""
     if options.wants_microphone:
@@ -87,8 +106,6 @@ def load_tasks(
     for one in wanted:
         before = count().rss_mb
         task = one.load(profile, backend)
-        if task.name in memory_mb:
-            raise UsageError(f"model '{task.name}' was asked for twice", hint="Ask for it once.")
         tasks.append(task)
         memory_mb[task.name] = max(0.0, count().rss_mb - before)
     return tasks, memory_mb

@@ -162,6 +162,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("--html", "/dev/null"), 8, "is not a regular file"),
         (("--output", "x.json", "--trace", "./x.json"), 2, "--trace x.json: the same file is --output"),
         (("a.wav", "--output", "a.wav"), 2, "the same file is what is read"),
+        (("--tasks-matrix", "--task", "wake=nobody", "--task", "wake"), 5, "nobody"),
         (("--tasks-matrix", "--task", "wake"), 2, "Give --task twice or more."),
         (("--tasks-matrix", "--html", "x.html"), 2, "has a table and JSON"),
         (("--tasks-matrix", "--gate"), 2, "has a table and JSON"),
