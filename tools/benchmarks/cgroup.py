@@ -12,6 +12,8 @@ from types import TracebackType
 GROUPS = Path("/sys/fs/cgroup")
 _PERIOD_US = 10_000
 """Short, so that the processor seems slow rather than stopped for long."""
+_MOST_WEIGHT, _MOST_SHARES = 10_000, 2**18
+"""Whatever else runs on this machine: what the quota allows is there."""
 _REMOVAL_S = 10.0
 
 # It ends with whoever started it, however that ends.
@@ -52,8 +54,10 @@ class SlowCore:
                 (top / "cgroup.subtree_control").write_text("+cpu")
             self._folder.mkdir()
             if version_1 is None:
+                (self._folder / "cpu.weight").write_text(str(_MOST_WEIGHT))
                 (self._folder / "cpu.max").write_text(f"{quota_us} {_PERIOD_US}")
             else:
+                (self._folder / "cpu.shares").write_text(str(_MOST_SHARES))
                 (self._folder / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
                 (self._folder / "cpu.cfs_quota_us").write_text(str(quota_us))
         except OSError as error:
