@@ -20,8 +20,8 @@ from edgeaudio.profiling.wording import (
 __all__ = ["device", "losses", "meanings", "start_up", "what_and_where"]
 
 _INTERVAL = (
-    "from a block bootstrap over time, as neighbouring passes resemble each other: where the figure of "
-    "another run of this length is expected, on this machine in this state"
+    "how well this run knows the figure, from a block bootstrap over time, as neighbouring passes resemble "
+    "each other; what changes from run to run, such as heat or load, is not in it"
 )
 
 
