@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeaudio.profiles import Budgets, Profile, dump_profile, load_profile
+from edgeaudio.profiling.audio import BUNDLED
 from tests.cli.conftest import Outcome, Run
 from tests.cli.scripted import running
 from tests.pulse import PulseServer, pulse
@@ -47,7 +48,7 @@ def interrupted(*args: str | Path, when: bytes) -> Outcome:
         (("--tune", "--html", "x.html"), "--tune has a table and JSON"),
         (("--write", "mine.yaml"), "--write is for --tune"),
         (("--tune", "--write", "x.json", "--output", "x.json"), "the same file is x.json"),
-        (("--loopback", "speech.wav"), "--loopback hears its own clicks"),
+        (("--loopback", str(BUNDLED[0])), "--loopback hears its own clicks"),
     ],
 )
 def test_options_that_contradict_each_other(run: Run, args: tuple[str, ...], message: str) -> None:
