@@ -138,12 +138,13 @@ def find_blocks(
     done = np.append(waits[1:, 0], np.iinfo(np.int64).max)
     is_block = np.searchsorted(heard.begin, done) > np.searchsorted(heard.begin, read)
     blocks, available = np.flatnonzero(is_block), waits[is_block, 2]
-    begins = [(0, 0), *((int(np.searchsorted(read[blocks], at)), sample) for at, sample in restarts)]
+    # Of several losses before one block the last one counts.
+    begins = {0: 0} | {int(np.searchsorted(read[blocks], at)): sample for at, sample in restarts}
     n = np.minimum(available, hop_samples)
-    for first, _ in begins:
+    for first in begins:
         n[first : first + 1] = np.minimum(available[first : first + 1], first_samples)
     end = np.cumsum(n)
-    for first, sample in begins:
+    for first, sample in begins.items():
         end[first:] += sample - (end[first - 1] if first else 0)
     return Blocks(clock.captured(read[blocks], end - 1), waits[blocks, 0], read[blocks], done[blocks])
 

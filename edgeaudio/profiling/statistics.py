@@ -83,7 +83,9 @@ def _blocks(moments_s: Values) -> NDArray[np.int64]:
     start_s = float(moments_s.min())
     length_s = float(moments_s.max()) - start_s
     block_s = min(max(length_s / _BLOCKS, _LEAST_S), max(length_s, _LEAST_S) / _FEWEST_BLOCKS)
-    return ((moments_s - start_s) / block_s).astype(np.int64)
+    # The last moment lies on the end of the last stretch, and is not a stretch of its own.
+    last = max(1, round(length_s / block_s)) - 1
+    return np.minimum(((moments_s - start_s) / block_s).astype(np.int64), last)
 
 
 def _p95(ascending: Values, weights: NDArray[np.int64]) -> float:

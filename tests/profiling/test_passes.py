@@ -115,6 +115,16 @@ def test_a_stream_may_begin_with_a_loss():
     assert ((found.captured - ORIGIN) / MS).tolist() == pytest.approx([194.9375])
 
 
+def test_of_two_losses_before_a_block_the_last_one_counts():
+    """A device's gap, and then a jump to the present, with nothing heard in between."""
+    found = blocks_of(
+        waits((0, 95, HOP + 240), (96, 300, 0), (301, 400, 4000), (401, 402, HOP + 240)),
+        passes((95, 96), (402, 403)),
+        [(ORIGIN + 300 * MS, 2000), (ORIGIN + 400 * MS, 4880)],
+    )
+    assert ((found.captured - ORIGIN) / MS).tolist() == pytest.approx([94.9375, 399.9375])
+
+
 def test_a_clock_that_drifts_is_followed():
     """A sound card that is 100 ppm slow: sample 16,000 n is captured at n × 1.0001 s."""
     clock = Clock()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeaudio.profiling.statistics import quantile, summarise
+from edgeaudio.profiling.statistics import _blocks, quantile, summarise
 
 
 def lingering(n, rng, keep=0.95):
@@ -63,6 +64,14 @@ def test_the_interval_of_the_95th_percentile_holds_the_truth():
     runs = [summarise(moments, rng.exponential(1, 750)).p95_interval for _ in range(60)]
     truth = -np.log(0.05)
     assert sum(low <= truth <= high for low, high in runs) >= 0.85 * 60
+
+
+@pytest.mark.parametrize("length_s", [0.5, 4.0, 30.0, 60.0, 3600.0])
+def test_stretches_of_time_are_equally_long(length_s):
+    """The last moment lies on the end of the last one, and is no stretch of its own."""
+    n_in_each = np.bincount(_blocks(np.linspace(0.0, length_s, 2000)))
+    assert 8 <= len(n_in_each) <= 20 or length_s < 1
+    assert n_in_each.min() >= 0.8 * n_in_each.max()
 
 
 def test_one_value_is_all_that_is_known():
