@@ -96,7 +96,9 @@ def test_a_spoilt_table_is_refused(table: str, message: str) -> None:
 
 def test_the_page_says_what_a_count_is_and_what_ran() -> None:
     compared = {core.name: [Comparison("frames log_mel", 1e-7, 1e-5, "3 rows")] for core in CORES}
-    text = page.page(_counts(), compared, ["Emulated (QEMU 7.2.22): numpy 2.4.6.", "x86: numpy 2.4.6."])
+    text = page.page(
+        _counts(), compared, ["Emulated (QEMU 7.2.22): numpy 2.4.6.", "x86: numpy 2.4.6."], search=True
+    )
     assert "a proxy for cost, never milliseconds" in text
     assert "numpy 2.4.6" in text
     assert known_counts(text).keys() == _counts().keys()
@@ -330,6 +332,14 @@ def test_what_was_written_is_kept_and_a_change_of_the_code_is_noticed(
     assert main([]) == 0
 
 
+def test_what_was_left_out_is_said(scripted: _ScriptedDevice) -> None:
+    assert main(["--write-docs", "--without-search"]) == 0
+    assert "    tools/emulate-pi --write-docs --without-search\n" in page.DOCUMENT.read_text()
+    assert "**not counted**" in page.DOCUMENT.read_text()
+    assert main(["--write-docs"]) == 0
+    assert "not counted" not in page.DOCUMENT.read_text()
+
+
 def test_other_answers_than_here_fail_and_are_not_written_down(
     scripted: _ScriptedDevice, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -353,7 +363,7 @@ from tools.emulated.guest import Recordings, answers, workloads
 recordings = Recordings(_recording("demo.flac"), _recording("speech.flac"))
 for path in sys.argv[1:]:
     np.savez(path, **answers(recordings, search=False))
-print(json.dumps([workload.name for workload in workloads(recordings, search=True)]))
+print(json.dumps([workload.name for workload in workloads(recordings, search=False)]))
 """
     paths = [tmp_path / "first.npz", tmp_path / "second.npz"]
     done = subprocess.run(

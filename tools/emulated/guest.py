@@ -85,11 +85,13 @@ def answers(recordings: Recordings, *, search: bool) -> dict[str, NDArray[Any]]:
         for runtime in _runtimes(bundle):
             found[f"logits {bundle.name} {runtime}"] = stream(open_graph(bundle, runtime), golden.frames)
     for bundle in bundles:
-        captions = bundle.manifest.kind == "captions"
-        if captions and not search:
+        task: Task
+        if bundle.manifest.kind != "captions":
+            task, heard = Spotter.load(bundle.path), recordings.words
+        elif search:
+            task, heard = Recognizer.load(bundle.path), recordings.sentences
+        else:
             continue
-        task: Task = Recognizer.load(bundle.path) if captions else Spotter.load(bundle.path)
-        heard = recordings.sentences if captions else recordings.words
         events = Engine(ArraySource(heard), task).run_until_finished()
         found[f"events {bundle.name}"] = np.array(
             json.dumps([msgspec.to_builtins(event) for event in events])
@@ -100,7 +102,9 @@ def answers(recordings: Recordings, *, search: bool) -> dict[str, NDArray[Any]]:
 def _bundles() -> list[Bundle]:
     """Return the shipped models: none that the user added."""
     shipped = search_path()[0]
-    return [load_bundle(entry.path) for entry in list_models() if entry.path.is_relative_to(shipped)]
+    found = [load_bundle(entry.path) for entry in list_models() if entry.path.is_relative_to(shipped)]
+    # What takes longest comes last: a run that is broken off has not compiled the rest in vain.
+    return sorted(found, key=lambda bundle: bundle.manifest.kind == "captions")
 
 
 def _specs(bundles: list[Bundle]) -> list[FrontendSpec]:

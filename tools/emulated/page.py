@@ -34,6 +34,8 @@ and task, on the default runtime. Each is counted over {short} s and over {long}
 recording, in a process in which all of it ran before; the table shows the difference, divided by
 {difference} s.
 """
+_UNSEARCHED = """What looks for words in captions, and captions as a whole, were **not counted** in this run.
+"""
 _COMPARED = """What the emulated device answers, against x86: frames of `demo.flac`, logits of each
 model's golden input, and the decisions (words, order, positions to the sample) on `demo.flac` for
 spotters and on `speech.flac` for captions. Largest absolute differences.
@@ -102,8 +104,10 @@ def page(
     counts: Mapping[str, Mapping[str, float]],
     compared: Mapping[str, Sequence[Comparison]],
     versions: Sequence[str],
+    *,
+    search: bool,
 ) -> str:
-    """Return the whole page; ``versions`` has a line for each side."""
+    """Return the whole page; ``versions`` has a line for each side, ``search`` tells whether all was counted."""
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
     cores = [f"- {core.name}: {core.boards}" for core in CORES]
     counted = _COUNTED.format(short=SHORT_S, long=LONG_S, difference=LONG_S - SHORT_S)
@@ -111,10 +115,11 @@ def page(
     parts = [
         _PREFACE,
         "\n\n".join([f"{today}.", *versions]) + "\n",
-        "    tools/emulate-pi --write-docs\n",
+        f"    tools/emulate-pi --write-docs{'' if search else ' --without-search'}\n",
         "\n".join(cores) + "\n",
         f"## Instructions per second of audio\n\n{counted}",
         counts_table(counts) + "\n",
+        *([] if search else [_UNSEARCHED]),
         limit + "\n",
         f"## The same answers\n\n{_COMPARED}",
         parity_table(compared) + "\n",
