@@ -107,7 +107,7 @@ def page(
     *,
     search: bool,
 ) -> str:
-    """Return the whole page; ``versions`` has a line for each side, ``search`` tells whether all was counted."""
+    """Return the whole page; ``versions`` has a line for each side, ``search`` tells if all was counted."""
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
     cores = [f"- {core.name}: {core.boards}" for core in CORES]
     counted = _COUNTED.format(short=SHORT_S, long=LONG_S, difference=LONG_S - SHORT_S)
