@@ -195,10 +195,12 @@ def mark() -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of what runs here."""
-    libc = " ".join(platform.libc_ver())
-    return {"Python": platform.python_version(), "libc": libc} | {
-        name: metadata.version(name) for name in PACKAGES
+    system = {
+        "machine": platform.machine(),
+        "Python": platform.python_version(),
+        "libc": " ".join(platform.libc_ver()),
     }
+    return system | {name: metadata.version(name) for name in PACKAGES}
 
 
 def main() -> None:
