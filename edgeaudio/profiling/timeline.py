@@ -62,7 +62,7 @@ def _lag(measurement: Measurement, x: Axis) -> Html:
     hop_ms = measurement.profile_settings.get("hop_ms")
     # A block that waits for half a hop has an oldest sample that waits for a hop and a half.
     held = [hop_ms / 2] if isinstance(hop_ms, (int, float)) and 0 < hop_ms / 2 <= 4 * most else []
-    least = max(0.001, min(ring.p50_ms / 10, most / 100))
+    least = max(0.001, 0.8 * min(age for _, age in ring.samples))
     plot = Plot(x, Axis(least, 2 * max(most, *held, 0.1), logarithmic=True), 140)
     ages = _columns(x, ring.samples, np.array(ring.samples)[:, 1] / 1000)
     points = [
