@@ -25,6 +25,8 @@ _LEAST_CPU = 1.0
 _LEAST_MB = 5.0
 _LEAST_START_MS = 500.0
 """Start-up is measured once, and a disk that is busy makes half a second."""
+_FEWEST = 5
+"""Passes in a run. Of one or two the interval is next to nothing, so that chance would look like a change."""
 _LEAST_STALLS = 1.0
 _LEAST_SHED_S = 1.0
 
@@ -92,7 +94,7 @@ def _latencies(before: Measurement, after: Measurement) -> Iterator[_Figure]:
     earlier = {stage.name: stage for stage in before.stages}
     for stage in sorted(after.stages, key=lambda stage: stage.group not in ("end to end", "word")):
         old = earlier.get(stage.name)
-        if old is None or stage.group == "wait" or not (old.count and stage.count):
+        if old is None or stage.group == "wait" or min(old.count, stage.count) < _FEWEST:
             continue
         yield _Figure(
             name=f"{stage.name} p95",
@@ -200,9 +202,14 @@ def _notes(before: Measurement, after: Measurement) -> list[str]:
     notes = [f"{name}: {old} before, {new} after" for name, old, new in pairs if old != new]
     notes += _mapping_notes("", before.machine.versions, after.machine.versions)
     notes += _mapping_notes("profile ", before.profile_settings, after.profile_settings)
-    mine, theirs = ({stage.name for stage in run.stages} for run in (before, after))
-    notes += [f"stage {name}: only before" for name in sorted(mine - theirs)]
-    notes += [f"stage {name}: only after" for name in sorted(theirs - mine)]
+    mine, theirs = ({stage.name: stage.count for stage in run.stages} for run in (before, after))
+    notes += [f"stage {name}: only before" for name in sorted(mine.keys() - theirs)]
+    notes += [f"stage {name}: only after" for name in sorted(theirs.keys() - mine)]
+    notes += [
+        f"stage {name}: {mine[name]} passes before, {theirs[name]} after, too few to be compared"
+        for name in sorted(mine.keys() & theirs)
+        if min(mine[name], theirs[name]) < _FEWEST
+    ]
     for when, run in (("before", before), ("after", after)):
         load = run.machine.load_before
         if load is not None and load > run.machine.cores / 2:

@@ -86,6 +86,18 @@ def test_noise_is_no_change() -> None:
     assert change_of(compare(noisy(RUN), noisy(slow)), "model wake-computer mean").verdict == "same"
 
 
+def test_of_a_handful_of_events_nobody_knows_how_they_vary() -> None:
+    """One event in each run differs by where in a hop its word ended: no interval tells that."""
+    name = "end to end wake-computer"
+
+    def rare(run: Measurement) -> Measurement:
+        return replace(run, stages=[replace(s, count=4) if s.name == name else s for s in run.stages])
+
+    comparison = compare(rare(RUN), rare(stretched(RUN, name, 2)))
+    assert comparison.regressions == []
+    assert f"stage {name}: 4 passes before, 4 after, too few to be compared" in comparison.notes
+
+
 def summed_up(rng: np.random.Generator, mean_ms: float) -> Stage:
     """A stage as a run states it: with the intervals of a block bootstrap of passes that differ by 20 %."""
     moments_s = np.arange(0.0, 30.0, 0.08)
@@ -123,7 +135,8 @@ def test_intervals_hold_what_they_promise() -> None:
     assert false <= 5
     # The standard error of a difference is 0.29 ms: 2 ms are seven of them.
     assert found == 40
-    assert covered >= 37
+    # Over 300 of them 97.7 % held; that 5 or more of 40 do not comes by chance with a probability of 0.3 %.
+    assert covered >= 36
 
 
 def test_losses_that_were_not_there_before_are_regressions_however_much_is_allowed() -> None:
