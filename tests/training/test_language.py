@@ -172,10 +172,10 @@ def test_the_bundled_language_expects_english_and_is_small(shared_dir):
 
     path = find_language("english-small")
     assert path.name == LANGUAGE_FILE
-    assert path.stat().st_size <= 8_000_000
+    assert path.stat().st_size <= 12_000_000
     language = Language.load(path)
     transcripts = list(read_sentences(shared_dir / "data" / "librispeech_part" / "manifest.tsv"))[:200]
     found = perplexity(language, transcripts)
-    # On all 616, of which 152 hold a recogniser's errors: 436 and 1.7 %.
-    assert found["perplexity"] < 600
+    # On all 616, of which 152 hold a recogniser's errors: 322 and 1.3 %.
+    assert found["perplexity"] < 450
     assert found["oov"] < 0.03
