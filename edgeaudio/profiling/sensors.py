@@ -31,6 +31,8 @@ _PLAUSIBLE = {
 """Lowest and highest value of each unit that can be true."""
 _TRIES = 3
 """Readings in a row that may fail before a gauge is given up."""
+_MOST_SAMPLES = 4000
+"""Of a gauge, kept: an hour of readings once a second. Of a longer run it is every second one, every fourth, …"""
 _JOIN_S = 3.0
 
 
@@ -157,6 +159,8 @@ class _Record:
         self.gauge = gauge
         self.given_up = False
         self._samples: list[tuple[float, float]] = []
+        self._n_read = 0
+        self._stride = 1
         self._left_out = 0
         self._failures = 0
         self._failed_s = 0.0
@@ -180,7 +184,7 @@ class _Record:
             self._fail(f"{type(error).__name__}: {error}", now_s, tries=1)
         else:
             self._failures = 0
-            self._samples.append((now_s, value))
+            self._keep(now_s, value)
 
     def sensor(self, since_s: float, *, stuck: bool = False) -> Sensor:
         """Return all that was told; moments count from `since_s`."""
@@ -202,6 +206,14 @@ class _Record:
             reason=reason,
             samples=[(round(at_s - since_s, 3), value) for at_s, value in samples],
         )
+
+    def _keep(self, now_s: float, value: float) -> None:
+        if self._n_read % self._stride == 0:
+            self._samples.append((now_s, value))
+        self._n_read += 1
+        if len(self._samples) > _MOST_SAMPLES:
+            self._samples = self._samples[::2]
+            self._stride *= 2
 
     def _check(self, value: float) -> None:
         lowest, highest = _PLAUSIBLE[self.gauge.unit]

@@ -51,6 +51,15 @@ def test_readings_come_at_the_pace_asked_for_with_their_moments():
     assert all(later > earlier for earlier, later in itertools.pairwise(moments))
 
 
+def test_of_a_long_run_an_even_choice_of_readings_is_kept(monkeypatch):
+    monkeypatch.setattr(sensors, "_MOST_SAMPLES", 10)
+    found = sample(Told(*range(100)))
+    values = [value for _, value in found.samples if value < 99]  # the last one is told for ever
+    assert 5 <= len(found.samples) <= 10
+    assert values[0] == 0
+    assert len({later - earlier for earlier, later in itertools.pairwise(values)}) == 1
+
+
 @pytest.mark.parametrize(
     ("unit", "value", "said"),
     [
