@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgeaudio.config import load_yaml, nearest
@@ -183,6 +184,8 @@ def _missing(profile: Profile) -> str | None:
         return None
     from edgeaudio.backends.providers import how_to_install  # only where a GPU fits: few machines have one
 
+    if profile.precision == "float32" and find_spec("onnx") is None:
+        return how_to_install(profile.providers) or "Install it: pip install onnx."
     return how_to_install(profile.providers)
 
 

@@ -99,9 +99,19 @@ def test_a_better_match_that_is_not_installed_is_passed_over_with_a_warning(tmp_
 
 def test_a_better_match_that_is_installed_is_taken(tmp_path, monkeypatch, caplog):
     install_gpu(monkeypatch, "cuda")
+    monkeypatch.setattr(choice, "find_spec", lambda name: object())
     machine(monkeypatch, build(tmp_path / "r", None, (), "Tesla T4"), "x86_64")
     assert choose_profile().name == "desktop-cuda"
     assert not caplog.records
+
+
+def test_a_gpu_without_what_makes_float_networks_is_passed_over(tmp_path, monkeypatch, caplog):
+    """The shipped models are quantized, and a GPU cannot run that: nobody's wake word may fail of it."""
+    install_gpu(monkeypatch, "cuda")
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    machine(monkeypatch, build(tmp_path / "r", None, (), "Tesla T4"), "x86_64")
+    assert choose_profile().name == "desktop-cpu"
+    assert "desktop-cuda needs what is not installed. Install it: pip install onnx." in caplog.text
 
 
 def test_a_jetson_wants_tensorrt_and_names_nvidias_own_index(tmp_path, monkeypatch, caplog):
