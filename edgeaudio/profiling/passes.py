@@ -94,18 +94,18 @@ class Clock:
     """
 
     def __init__(self) -> None:
-        self._said_ns: list[int] = []
-        self._origins_ns: list[int] = []
+        self._said: list[tuple[int, int]] = []
+        """At which moment, when sample 0 was captured; in pairs, since several threads hear it."""
 
     def hear(self, now_ns: int, sample: int, captured_s: float) -> None:
         """Note that at `now_ns` the source said when this sample was captured, in seconds."""
-        self._said_ns.append(now_ns)
-        self._origins_ns.append(round((captured_s - sample / SAMPLE_RATE_HZ) * 1e9))
+        self._said.append((now_ns, round((captured_s - sample / SAMPLE_RATE_HZ) * 1e9)))
 
     def captured(self, at: Times, samples: NDArray[np.int64]) -> Times:
         """Return when each of the samples was captured, as it was known at the moments `at`."""
-        first = self._origins_ns[0]  # float64 has no room for nanoseconds since the machine was started
-        drift = np.interp(at, self._said_ns, np.subtract(self._origins_ns, first))
+        moments, origins = np.array(sorted(self._said)).T
+        first = origins[0]  # float64 has no room for nanoseconds since the machine was started
+        drift = np.interp(at, moments, origins - first)
         captured: Times = first + np.round(samples / SAMPLE_RATE_HZ * 1e9 + drift).astype(np.int64)
         return captured
 
