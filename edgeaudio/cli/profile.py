@@ -9,7 +9,7 @@ import click
 
 from edgeaudio.cli.background import StopSignals
 from edgeaudio.cli.common import log_level_option, quiet_libraries, seconds
-from edgeaudio.cli.listening import backend_option, profile_option
+from edgeaudio.cli.listening import backend_option, profile_option, settle_profile
 from edgeaudio.cli.profile_compare import compare
 from edgeaudio.cli.profile_loopback import check_loopback, loopback
 from edgeaudio.cli.profile_matrix import check_matrix, measure_matrix
@@ -109,7 +109,7 @@ profile.add_command(report)
 
 
 def _run(options: ProfileOptions) -> int | None:
-    from edgeaudio.profiles import Budgets, choose_profile
+    from edgeaudio.profiles import Budgets
     from edgeaudio.profiling.wanted import Wanted
 
     wanted = [Wanted.parse(text) for text in options.tasks or (_MATRIX if options.matrix else _TASKS)]
@@ -121,7 +121,7 @@ def _run(options: ProfileOptions) -> int | None:
         check_streams(options, wanted)
     check_loopback(options)
     check_tune(options)
-    chosen = choose_profile(options.profile)
+    chosen = settle_profile(options.profile)
     if options.gate and chosen.budgets == Budgets():
         raise no_budgets(chosen.name)
     signals = StopSignals()
