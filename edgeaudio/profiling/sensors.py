@@ -32,7 +32,7 @@ _PLAUSIBLE = {
 _TRIES = 3
 """Readings in a row that may fail before a gauge is given up."""
 _MOST_SAMPLES = 4000
-"""Of a gauge, kept: an hour of readings once a second. Of a longer run it is every second one, every fourth, …"""
+"""Of a gauge, kept: an hour, once a second. Of longer runs it is every second reading, every fourth, …"""
 _JOIN_S = 3.0
 
 
