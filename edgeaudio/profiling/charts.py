@@ -132,11 +132,14 @@ def histogram(values_ms: Values, title: str, description: str, points: dict[str,
     """
     least, most = float(values_ms.min()), float(values_ms.max())
     if least > 0 and most > 4 * least:
-        axis, spaced = Axis(least / 1.05, most * 1.05, logarithmic=True), np.geomspace
+        axis = Axis(least / 1.05, most * 1.05, logarithmic=True)
+        edges = np.geomspace(axis.least, axis.most, _HISTOGRAM_BINS + 1)
     else:
-        room = 0.02 * (most - least) or 0.05 * most or 1.0
-        axis, spaced = Axis(max(0.0, least - room), most + room), np.linspace
-    counts, _ = np.histogram(values_ms, spaced(axis.least, axis.most, _HISTOGRAM_BINS + 1))
+        room = 0.02 * (most - least) or 0.05 * abs(most) or 1.0
+        # Not below zero, but where a clock that was estimated says so.
+        axis = Axis(max(min(0.0, least), least - room), most + room)
+        edges = np.linspace(axis.least, axis.most, _HISTOGRAM_BINS + 1)
+    counts, _ = np.histogram(values_ms, edges)
     height, top = 56, 30
     width = _WIDE / _HISTOGRAM_BINS
     highs = np.maximum(2.0, height * counts / counts.max())

@@ -8,9 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgeaudio.errors import OutputError
+from edgeaudio.profiling.charts import histogram
 from edgeaudio.profiling.gate import Verdict, check
 from edgeaudio.profiling.html import page, write_page
 from edgeaudio.profiling.measurement import Cost, Measurement, Sensor, Stage, Stall
@@ -236,6 +238,12 @@ def test_passes_that_all_take_the_same_are_drawn(value: float) -> None:
     text = page(measurement(5.0, stages=[stage], found_stalls=[]))
     Reader(text)
     assert not re.search(r"\bnan\b|\binf\b", re.sub(r"<style>.*?</style>", "", text, flags=re.S))
+
+
+@pytest.mark.parametrize("values_ms", [[-2.0, -1.0], [-1.0, -1.0], [-0.1, 30.0], [0.0, 0.0], [0.5, 90.0]])
+def test_no_duration_keeps_a_histogram_from_being_drawn(values_ms: list[float]) -> None:
+    """Ages of samples by a clock that is estimated may lie a little below zero."""
+    assert "<svg" in histogram(np.array(values_ms), "x", "y", {"p50": values_ms[0]})
 
 
 def test_a_folder_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
