@@ -54,8 +54,10 @@ _CALIBRATION_STRENGTH = 0.3
 _MIN_SNR_DB = 10.0
 """Tokens are spikes between blanks: most of the logits' power is in those that never win, where a
 coarser step costs nothing. What int8 costs is measured in words."""
-_TUNED_ON = 80
-"""So many recordings choose the search settings: they are decoded two dozen times."""
+_TUNED_ON = 40
+"""So many recordings of each set choose the search settings: they are decoded two dozen times."""
+_FEW_SPEAKERS = 20
+"""A set with fewer says more about these than about speech."""
 _MEASURED_ON = 250
 _DELAYS_FROM = 300
 _CHOICES = {
@@ -91,9 +93,7 @@ def finish(job: CaptionsJob, speech: Speech, net: CaptionNet, reporter: Reporter
     captions = msgspec.structs.replace(captions, delay_ms=outputs_late_ms(job.output, words))
     update_manifest(job.output, captions=captions)
     samples = {corpus: _sample(kept, _MEASURED_ON) for corpus, kept in speech.development.items()}
-    tuned_on = _sample(
-        [u for kept in samples.values() for u in kept if u.corpus == _main(samples)], _TUNED_ON
-    )
+    tuned_on = [u for kept in _of_people(samples).values() for u in _sample(kept, _TUNED_ON)]
     acoustic = _acoustic(job.output)
     heard = [hear(acoustic, utterance) for utterance in tuned_on]
     language = Language.load(find_language(job.language))
@@ -113,11 +113,14 @@ def finish(job: CaptionsJob, speech: Speech, net: CaptionNet, reporter: Reporter
     return results
 
 
-def _main(samples: dict[str, list[Utterance]]) -> str:
-    """The corpus that settings are chosen on: that with the most speakers, of real ones if there are any."""
-    real = {corpus: kept for corpus, kept in samples.items() if corpus != SYNTHETIC} or samples
-    speakers = {corpus: len({u.row.speaker for u in kept}) for corpus, kept in real.items()}
-    return real[max(speakers, key=lambda corpus: speakers[corpus])][0].corpus
+def _of_people(samples: dict[str, list[Utterance]]) -> dict[str, list[Utterance]]:
+    """The sets that settings are chosen on: those of several people, or what there is."""
+    spoken = {
+        corpus: kept
+        for corpus, kept in samples.items()
+        if corpus != SYNTHETIC and len({u.row.speaker for u in kept}) >= _FEW_SPEAKERS
+    }
+    return spoken or samples
 
 
 def _export(
