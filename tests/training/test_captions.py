@@ -157,13 +157,18 @@ def test_what_cannot_be_is_refused(
 def test_distortion_grows_after_the_alignment_stands(job: CaptionsJob, tmp_path: Path) -> None:
     corpus(tmp_path / "data" / "own", [("ann", "", "", "yes no")] * 30)
     source = batches(job, gather(job, Log()), Log())
-    feed = captions._Feed(source)
-    strengths = []
-    for done in (0.0, 0.05, 0.2, 0.35, 1.0):
-        feed.progress(done)
-        strengths.append(source.strength)
-    assert strengths == pytest.approx([0.0, 0.0, 0.225, 0.45, 0.45])
+
+    def strengths(feed: captions._Feed) -> list[float]:
+        found = []
+        for done in (0.0, 0.05, 0.2, 0.35, 1.0):
+            feed.progress(done)
+            found.append(source.strength)
+        return found
+
+    feed = captions._Feed(source, aligned=False)
+    assert strengths(feed) == pytest.approx([0.0, 0.0, 0.3, 0.6, 0.6])
     assert next(feed).frames.shape[2] == FRONTEND.n_bands
+    assert strengths(captions._Feed(source, aligned=True)) == pytest.approx([0.6] * 5)
 
 
 def test_bands_rise_and_lie_where_their_filters_do() -> None:
