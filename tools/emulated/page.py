@@ -111,7 +111,9 @@ def page(
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
     cores = [f"- {core.name}: {core.boards}" for core in CORES]
     counted = _COUNTED.format(short=SHORT_S, long=LONG_S, difference=LONG_S - SHORT_S)
-    limit = f"`tools/emulate-pi --check` fails where a count moved by more than {100 * TOLERANCE:g} % either way."
+    limit = (
+        f"`tools/emulate-pi --check` fails where a count moved by more than {100 * TOLERANCE:g} % either way."
+    )
     parts = [
         _PREFACE,
         "\n\n".join([f"{today}.", *versions]) + "\n",
