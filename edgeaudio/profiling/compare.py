@@ -150,6 +150,9 @@ def _losses(before: Measurement, after: Measurement) -> Iterator[_Figure]:
     for name, old, new in counts:
         if old or new:
             yield _once(name, "a minute", 60 * old / before.seconds, 60 * new / after.seconds, least=0.0)
+    if a.device_away_s or b.device_away_s:
+        rates = 60 * a.device_away_s / before.seconds, 60 * b.device_away_s / after.seconds
+        yield _once("microphone gone", "s a minute", *rates, least=0.0)
     old_s, new_s = sum(a.shed_seconds.values()), sum(b.shed_seconds.values())
     if old_s or new_s:
         rates = 60 * old_s / before.seconds, 60 * new_s / after.seconds

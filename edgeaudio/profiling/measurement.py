@@ -112,6 +112,8 @@ class Losses(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     dropped_samples: int = 0
     device_overflows: int = 0
+    device_away_s: float = 0.0
+    """How long the microphone was gone."""
     skipped_samples: int = 0
     caption_skipped_samples: int = 0
     events_dropped: int = 0

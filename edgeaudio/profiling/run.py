@@ -17,6 +17,7 @@ import msgspec
 
 from edgeaudio.engine import Engine
 from edgeaudio.errors import UsageError
+from edgeaudio.events import DeviceLost, DeviceRestored, Event
 from edgeaudio.profiles import Profile
 from edgeaudio.profiling.machine import machine
 from edgeaudio.profiling.measurement import Cost, Losses, Measurement, Stage, StartUp
@@ -108,6 +109,7 @@ def measure(
                 on_start(engine)
             for event in engine:
                 probes.receive(event)
+                watch.receive(event)
             watch.finish()
     finally:
         probes.release()
@@ -126,7 +128,9 @@ def measure(
         stages=found.stages,
         stalls=found.stalls,
         cost=used,
-        losses=_losses(engine, probes.shed_seconds(profile.shed, window.end), found.max_lag_ms),
+        losses=_losses(
+            engine, probes.shed_seconds(profile.shed, window.end), found.max_lag_ms, watch.away_s(window)
+        ),
         sensors=sensors,
         overhead=overhead(
             n_passes=found.n_passes,
@@ -153,6 +157,7 @@ class _Watch:
         self._length_ns = round(seconds * 1e9)
         self._counted: list[_Count] = []
         self._started_ns = 0
+        self._away_ns: list[tuple[int, int]] = []
         self.origin_ns = 0
         """When sample 0 was captured."""
 
@@ -167,6 +172,18 @@ class _Watch:
             return now_ns + self._length_ns
         self._engine.stop()
         return _NEVER
+
+    def receive(self, event: Event) -> None:
+        """Take note of when the microphone was gone."""
+        if isinstance(event, DeviceLost):
+            self._away_ns.append((time.monotonic_ns(), _NEVER))
+        elif isinstance(event, DeviceRestored) and self._away_ns:
+            self._away_ns[-1] = (self._away_ns[-1][0], time.monotonic_ns())
+
+    def away_s(self, window: Window) -> float:
+        """Return how much of a window the microphone was gone."""
+        ns = [max(0, min(end, window.end) - max(start, window.begin)) for start, end in self._away_ns]
+        return sum(ns) / 1e9
 
     def finish(self) -> None:
         """Take note that the engine has ended, perhaps with its source or because somebody stopped it."""
@@ -235,12 +252,15 @@ def _facts(task: Task, stages: Sequence[Stage]) -> TaskFacts:
     )
 
 
-def _losses(engine: Engine, shed_seconds: dict[str, float], max_lag_ms: float) -> Losses:
+def _losses(
+    engine: Engine, shed_seconds: dict[str, float], max_lag_ms: float, device_away_s: float
+) -> Losses:
     stats = engine.stats()
     captions = stats.captions or WorkerStats()
     return Losses(
         dropped_samples=stats.capture.dropped_samples,
         device_overflows=stats.capture.device_overflows,
+        device_away_s=device_away_s,
         skipped_samples=stats.skipped_samples,
         caption_skipped_samples=captions.skipped_samples,
         events_dropped=stats.events_dropped,

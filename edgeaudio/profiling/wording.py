@@ -124,6 +124,7 @@ def losses_said(measurement: Measurement) -> list[tuple[str, str, bool]]:
     said.append(
         ("audio system overflowed", _count(losses.device_overflows, "time"), losses.device_overflows > 0)
     )
+    said.append(("microphone was gone", _seconds(losses.device_away_s), losses.device_away_s > 0))
     said.append(("caller was slow", _count(losses.events_dropped, "event"), losses.events_dropped > 0))
     said += [
         (f"left out: {what.replace('_', ' ')}", _seconds(s), s > 0) for what, s in losses.shed_seconds.items()
@@ -135,7 +136,7 @@ def lost_s(measurement: Measurement) -> float:
     """Return how much audio was not heard, of the engine's and of captions alone; seconds."""
     losses = measurement.losses
     samples = losses.dropped_samples + losses.skipped_samples + losses.caption_skipped_samples
-    return samples / SAMPLE_RATE_HZ
+    return samples / SAMPLE_RATE_HZ + losses.device_away_s
 
 
 def start_up_said(start_up: StartUp) -> list[tuple[str, float]]:

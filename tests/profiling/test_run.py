@@ -11,11 +11,13 @@ import pytest
 
 from edgeaudio import ArraySource, Spotter
 from edgeaudio.errors import UsageError
+from edgeaudio.events import DeviceLost
 from edgeaudio.frontend import Frontend
 from edgeaudio.profiles import Profile
 from edgeaudio.profiling.measurement import Measurement
 from edgeaudio.profiling.run import measure
 from edgeaudio.profiling.sensors import Sampler
+from edgeaudio.profiling.wording import losses_said
 from edgeaudio.testing import scripted_recognizer, scripted_spotter
 from tests.staged import noise
 
@@ -198,6 +200,19 @@ def test_what_is_too_slow_loses_audio_and_says_so():
     assert measurement.stalls
     # After a jump, too, the age of a block is that of its own samples.
     assert measurement.losses.max_lag_ms < 4000
+
+
+def test_a_microphone_that_goes_away_is_told_with_its_time():
+    source = ArraySource(noise(4.0), paced=True)
+    began = time.monotonic()
+    take = source.take_notices
+    lost = [DeviceLost(start_sample=32000, device="USB", reason="unplugged")]
+    source.take_notices = lambda: [lost.pop()] if lost and time.monotonic() > began + 2 else take()
+    measurement = measure(
+        source, [spotter()], seconds=2.0, warm_up_s=0.4, sampler=Sampler([]), profile=Profile()
+    )
+    assert 0.1 < measurement.losses.device_away_s < measurement.seconds
+    assert ("microphone was gone", True) in {(what, any_) for what, _, any_ in losses_said(measurement)}
 
 
 def test_what_was_shed_is_told_by_name():
