@@ -17,6 +17,7 @@ from edgeaudio.cli.profile_report import check_files, no_budgets, report, report
 from edgeaudio.cli.profile_run import ProfileOptions, check_input, run
 from edgeaudio.cli.profile_streams import check_streams, streams
 from edgeaudio.cli.profile_tune import check_tune, tune
+from edgeaudio.config import nearest
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,15 @@ class _ProfileGroup(click.Group):
         if args and args[0] in self.commands:
             name, *rest = args
             return self.commands[name].make_context(f"{info_name} {name}", rest, parent, **extra)
-        return super().make_context(info_name, args, parent, **extra)
+        first = args[0] if args else ""  # parsing uses the list up
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            near = nearest(first, list(self.commands))
+            if near and "extra argument" in error.message:
+                told = f"No such command '{first}'. Did you mean '{near}'?"
+                raise click.UsageError(told, error.ctx) from None
+            raise
 
 
 @click.group(

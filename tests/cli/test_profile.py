@@ -290,3 +290,10 @@ def test_a_real_matrix_of_two_tasks(run: Run, five_seconds: Path) -> None:
     # Both hear the same features, so that the second pays for no frontend.
     assert (first["frontends"], second["frontends"]) == (1, 1)
     assert first["memory_mb"] > 20
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("comapre", "compare"), ("repot", "report")])
+def test_a_mistyped_subcommand_names_the_nearest(run: Run, typed: str, meant: str) -> None:
+    outcome = run("profile", typed, "a.json", "b.json")
+    assert outcome.code == 2
+    assert f"No such command '{typed}'. Did you mean '{meant}'?" in outcome.err
