@@ -71,7 +71,7 @@ def compare(before: Path, after: Path, allowed_percent: float, everything: bool,
 def _print(comparison: Comparison, *, everything: bool) -> None:
     shown = [change for change in comparison.changes if everything or change.verdict != "same"]
     if shown:
-        header = ("", "before", "after", "unit", "change", "95 % interval", "")
+        header = ("", "before", "after", "unit", "change", "95 % interval, in the unit", "")
         print_table(header, [_row(change) for change in shown])
     unchanged = len(comparison.changes) - len(shown)
     if unchanged:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
+
 from edgeaudio.config import load_yaml, nearest
 from edgeaudio.errors import ConfigError
 from edgeaudio.profiles.hardware import Hardware, read_hardware, usable_cores
@@ -51,13 +53,22 @@ def load_profile(name_or_path: str | Path = "generic") -> Profile:
     80
     """
     if isinstance(name_or_path, Path) or "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
-        return load_yaml(Path(name_or_path), Profile)
+        path = Path(name_or_path)
+        profile = load_yaml(path, Profile)
+        # Without a name of its own it would be taken for the one that comes with edgeaudio.
+        named = re.search("^name[ \t]*:", path.read_text(encoding="utf-8"), re.MULTILINE)
+        return profile if named else _named_after(path, profile)
     known = list_profiles()
     if name_or_path not in known:
         guess = nearest(name_or_path, known) or _abbreviated(name_or_path, known)
         hint = f"Did you mean '{guess}'?" if guess else f"Known: {', '.join(known)}."
         raise ConfigError(f"unknown profile '{name_or_path}'", hint=hint)
     return load_yaml(_folder() / f"{name_or_path}.yaml", Profile)
+
+
+def _named_after(path: Path, profile: Profile) -> Profile:
+    name = re.sub("[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+    return msgspec.structs.replace(profile, name=name[:64] or "own")
 
 
 def list_profiles() -> list[str]:

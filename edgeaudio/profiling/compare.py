@@ -25,6 +25,8 @@ _LEAST_CPU = 1.0
 _LEAST_MB = 5.0
 _LEAST_START_MS = 500.0
 """Start-up is measured once, and a disk that is busy makes half a second."""
+_NO_SETTINGS = ("name", "description", "match", "measured")
+"""Keys of a profile that say what it is, not how anything runs."""
 _FEWEST = 5
 """Passes in a run. Of one or two the interval is next to nothing, so that chance would look like a change."""
 _LEAST_STALLS = 1.0
@@ -204,7 +206,11 @@ def _notes(before: Measurement, after: Measurement) -> list[str]:
     ]
     notes = [f"{name}: {old} before, {new} after" for name, old, new in pairs if old != new]
     notes += _mapping_notes("", before.machine.versions, after.machine.versions)
-    notes += _mapping_notes("profile ", before.profile_settings, after.profile_settings)
+    settings = (
+        {key: value for key, value in run.profile_settings.items() if key not in _NO_SETTINGS}
+        for run in (before, after)
+    )
+    notes += _mapping_notes("profile ", *settings)
     mine, theirs = ({stage.name: stage.count for stage in run.stages} for run in (before, after))
     notes += [f"stage {name}: only before" for name in sorted(mine.keys() - theirs)]
     notes += [f"stage {name}: only after" for name in sorted(theirs.keys() - mine)]
