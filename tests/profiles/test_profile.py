@@ -72,13 +72,13 @@ def test_a_file_is_a_profile_too(tmp_path):
     assert load_profile(path) == load_profile(str(path)) == Profile(name="mine", hop_ms=40)
 
 
-@pytest.mark.parametrize("latency", ["low", "high", 35])
 def test_a_file_without_a_name_is_named_after_itself(tmp_path):
     path = tmp_path / "Living Room.yaml"
     path.write_text("hop_ms: 160\n")
     assert load_profile(path).name == "living-room"
 
 
+@pytest.mark.parametrize("latency", ["low", "high", 35])
 def test_latency_as_a_microphone_takes_it(tmp_path, latency):
     found = load_profile(write(tmp_path, f"latency: {latency}")).capture_latency
     assert found == (latency if isinstance(latency, str) else 0.035)
