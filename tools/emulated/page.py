@@ -24,8 +24,8 @@ same, and how many instructions they take.
 **A count of instructions is a proxy for cost, never milliseconds.** Caches, memory, clock rate and how
 many instructions a core finishes at a time are not in it: a Pi 3 and a Pi 4 that execute the same number
 of them take different times. What it is good for: the same code has the same count, within about 1 %,
-on every day and machine, so where it moves by 2 %, the code has changed. Time is measured on the device itself,
-with `edgeaudio profile`.
+on every day and machine, so where it moves by 2 %, the code has changed. Time is measured on the device
+itself, with `edgeaudio profile`.
 """
 _COUNTED = """`frontend` hears speech in blocks of 80 ms; models are named with their runtime and hear
 finished frames; `search and writing` is what the recogniser does behind its network, and depends on what
