@@ -154,9 +154,9 @@ def test_a_model_given_twice_listens_once(
 ) -> None:
     loaded = []
 
-    def load(name: object, options: object) -> object:
+    def load(name: object, *settings: object) -> object:
         loaded.append(name)
-        return scripted.load(str(name), options)
+        return scripted.load(str(name), *settings)
 
     monkeypatch.setattr(wake, "_load", load)
     shutil.copytree(bundle, bundle.parent / "other")
