@@ -184,6 +184,7 @@ def test_levels_of_shedding_are_noted():
     assert [level for _, level in levels] == [2]
 
 
+@pytest.mark.slow  # it is speed that is tested: not among neighbours that come and go
 def test_a_stamp_takes_at_most_100_ns():
     assert timestamp_ns() <= 100
 
