@@ -137,7 +137,7 @@ def mixed(models: Sequence[Sequence[Level]], weights: Sequence[float]) -> list[L
         level, parts = _longer(n_words, levels[-1], parts, own)
         levels[-1] = replace(levels[-1], backoff=_shares(level, levels[-1]))
         levels.append(level)
-    return [*levels[:-1], replace(levels[-1], backoff=np.ones(len(levels[-1].prob)))]
+    return levels
 
 
 def n_grams(levels: Sequence[Level]) -> int:
