@@ -45,6 +45,7 @@ def test_shipped_models_lose_nothing_on_a_quarter_core_with_a_busy_neighbour():
     assert {task.kind: task.events > 0 for task in found.tasks} == {"wake": True, "captions": True}
 
 
+@pytest.mark.slow  # half a minute; the suite has ten
 def test_captions_too_heavy_are_shed_and_skipped_and_wake_words_hear_everything(tmp_path):
     found = overloaded(tmp_path, "wake=0.02", "captions=0.5")
     losses = found.losses
@@ -62,6 +63,7 @@ def test_captions_too_heavy_are_shed_and_skipped_and_wake_words_hear_everything(
     assert "left out: tentative text" in said
 
 
+@pytest.mark.slow  # half a minute; the suite has ten
 def test_wake_words_too_heavy_jump_to_the_present(tmp_path):
     found = overloaded(tmp_path, "wake=0.5")
     losses = found.losses
