@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from edgeaudio.profiling.measurement import Measurement, Stage
+from edgeaudio.profiling.measurement import COMPUTING, Measurement, Stage
 
 __all__ = [
     "Block",
@@ -21,8 +21,7 @@ __all__ = [
     "typical_and_worst",
 ]
 
-_COMPUTING = frozenset({"engine", "frontend", "model", "decode", "task"})
-_BLOCK = _COMPUTING | {"event"}
+_BLOCK = COMPUTING | {"event"}
 
 
 class Pass(NamedTuple):
@@ -53,7 +52,7 @@ class Block(NamedTuple):
 
 def costs(stage: Stage) -> bool:
     """Say whether the stage computes, and does not only wait."""
-    return stage.group in _COMPUTING
+    return stage.group in COMPUTING
 
 
 def background(measurement: Measurement, stage: Stage) -> bool:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from edgeaudio.profiling.measurement import Measurement
+from edgeaudio.profiling.measurement import COMPUTING, Measurement
 
 __all__ = ["Estimate", "computing_percent", "difference"]
-
-_COMPUTING = ("engine", "frontend", "model", "decode", "task")
 
 
 class Estimate(NamedTuple):
@@ -56,7 +54,7 @@ def computing_percent(measurement: Measurement) -> Estimate:
     stages' own: a slow moment slows all of them, so that they do not even out.
     """
     value = 100 * measurement.cost.real_time_factor
-    stages = [s for s in measurement.stages if s.group in _COMPUTING and s.mean_ms > 0]
+    stages = [s for s in measurement.stages if s.group in COMPUTING and s.mean_ms > 0]
     total = sum(stage.share for stage in stages)
     if total <= 0:
         return Estimate(value, value, value)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from edgeaudio.profiling.measurement import Measurement, Stage
+from edgeaudio.profiling.measurement import COMPUTING, Measurement, Stage
 
 __all__ = ["Verdict", "check"]
 
-_COMPUTING = ("engine", "frontend", "model", "decode", "task")
 _BETWEEN = "capture block and hop"
 """What is in no stage: a sample waits for its block and hop to be full, and in the worker for its turn."""
 _OUTSIDE = "outside the engine"
@@ -107,7 +106,7 @@ def _latest_stage(stages: list[Stage], end: Stage) -> tuple[str, float]:
 
 def _judge_cpu(measurement: Measurement, limit: float) -> Verdict:
     value, computing = measurement.cost.cpu_share, measurement.cost.real_time_factor
-    stages = [stage for stage in measurement.stages if stage.group in _COMPUTING]
+    stages = [stage for stage in measurement.stages if stage.group in COMPUTING]
     # Time in a stage passes also while others have the core: only its part of all stages is the stage's own.
     total = sum(stage.share for stage in stages)
     shares = {stage.name: computing * stage.share / total for stage in stages if total > 0}

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 __all__ = [
+    "COMPUTING",
     "FORMAT",
     "CoreShare",
     "Cost",
@@ -34,6 +35,8 @@ Group = Literal[
 """``engine`` is the rest of its thread's work on a block: reading, level meter, delivery. ``end to end`` runs
 from the capture of the last sample that a decision needed to the caller's hands, ``word`` to there from the
 end of the word itself: a model hears on before it is sure."""
+COMPUTING = frozenset({"engine", "frontend", "model", "decode", "task"})
+"""Groups of stages that cost computing time; the others wait, or sum others up."""
 
 
 class Stage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
