@@ -12,12 +12,12 @@ from edgeaudio.decoding.files import read_lines
 from edgeaudio.decoding.text import normalise
 from edgeaudio.errors import InputError
 
-__all__ = ["RUN", "Sentence", "Source", "read_sentences", "sources", "without"]
+__all__ = ["RUN", "SENTENCE_END", "Sentence", "Source", "read_sentences", "sources", "without"]
 
 RUN = 6
 """Sentences that share so many words in a row have one origin."""
 
-_END = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)]*\s+")
+SENTENCE_END = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)]*\s+")
 
 
 class Sentence(NamedTuple):
@@ -52,7 +52,7 @@ def read_sentences(path: Path) -> Iterator[Sentence]:
     lines = read_lines(path)
     if not path.name.removesuffix(".gz").endswith(".tsv"):
         for _, line in lines:
-            for text in _END.split(line):
+            for text in SENTENCE_END.split(line):
                 if words := normalise(text):
                     yield Sentence(tuple(words), path.name, "not stated")
         return

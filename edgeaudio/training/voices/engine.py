@@ -91,3 +91,11 @@ def read(path: Path) -> tuple[Samples, int]:
 
     samples, rate = soundfile.read(path, dtype="float32")
     return samples, rate
+
+
+def spoken_alone(utterance: Utterance, path: Path) -> Spoken | None:
+    """What an engine that marks no words has written; None if the phrase stands among others."""
+    if utterance.before or utterance.after or not path.exists():
+        return None
+    samples, rate = read(path)
+    return Spoken(samples, rate, 0, samples.size)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from edgeaudio.training.voices.engine import Spoken, Utterance, missing, output, read
+from edgeaudio.training.voices.engine import Spoken, Utterance, missing, output, spoken_alone
 
 __all__ = ["Pico"]
 
@@ -40,7 +40,4 @@ class Pico:
         speed, pitch = (f"{100 * value:.0f}" for value in (utterance.rate, utterance.pitch))
         text = f'<speed level="{speed}"><pitch level="{pitch}">{utterance.phrase}</pitch></speed>'
         output(["pico2wave", "-l", utterance.voice, "-w", str(path), text])
-        if utterance.before or utterance.after or not path.exists():
-            return None
-        samples, rate = read(path)
-        return Spoken(samples, rate, 0, samples.size)
+        return spoken_alone(utterance, path)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from edgeaudio.training.voices.engine import Spoken, Utterance, missing, output, read
+from edgeaudio.training.voices.engine import Spoken, Utterance, missing, output, spoken_alone
 
 __all__ = ["RHVoice"]
 
@@ -46,7 +46,4 @@ class RHVoice:
             ["RHVoice-test", "-p", utterance.voice, "-r", percent[0], "-t", percent[1], "-o", str(path)],
             given=utterance.phrase.encode(),
         )
-        if utterance.before or utterance.after or not path.exists():
-            return None
-        samples, rate = read(path)
-        return Spoken(samples, rate, 0, samples.size)
+        return spoken_alone(utterance, path)
