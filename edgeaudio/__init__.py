@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         DigitalSilence,
         Event,
         Gap,
+        NearMiss,
         encode_event,
     )
     from edgeaudio.frontend import Frontend, FrontendSpec
@@ -80,6 +81,7 @@ __all__ = [
     "Microphone",
     "MissingDependencyError",
     "ModelError",
+    "NearMiss",
     "NetworkSource",
     "OutputError",
     "Profile",
@@ -101,6 +103,7 @@ _EVENTS = (
     "DigitalSilence",
     "Event",
     "Gap",
+    "NearMiss",
     "encode_event",
 )
 _HOME = {

@@ -25,6 +25,7 @@ __all__ = [
     "Event",
     "Gap",
     "GapCause",
+    "NearMiss",
     "encode_event",
 ]
 
@@ -52,6 +53,23 @@ class Detection(_Record, frozen=True, kw_only=True, tag_field="type", tag="detec
     snr_db: float | None
     level_dbfs: float
     latency_s: float
+
+
+class NearMiss(_Record, frozen=True, kw_only=True, tag_field="type", tag="near_miss"):
+    """Something sounded like a word, but not enough: its peak ``score`` stayed below ``threshold``.
+
+    Told when the peak is over, and only by a spotter that was asked for near misses. The rest is as in
+    `Detection`; ``end_sample`` is where the score was highest.
+    """
+
+    model: str
+    name: str
+    score: float
+    threshold: float
+    start_sample: int
+    end_sample: int
+    snr_db: float | None
+    level_dbfs: float
 
 
 class CaptionWord(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +158,9 @@ class Clipping(_Record, frozen=True, kw_only=True, tag_field="type", tag="clippi
     n_samples: int
 
 
-Event: TypeAlias = Union[Detection, Caption, Gap, DeviceLost, DeviceRestored, DigitalSilence, Clipping]
+Event: TypeAlias = Union[
+    Detection, NearMiss, Caption, Gap, DeviceLost, DeviceRestored, DigitalSilence, Clipping
+]
 
 
 def encode_event(event: Event) -> bytes:

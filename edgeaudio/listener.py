@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from edgeaudio.errors import UsageError
-from edgeaudio.events import Caption, Detection, Event
+from edgeaudio.events import Caption, Detection, Event, NearMiss
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.level import LevelMeter
 from edgeaudio.ring import RingBuffer
@@ -116,6 +116,9 @@ class Listener:
 
     def complete(self, event: Event) -> Event:
         """Add to a detection or caption what no task knows: the audio and the time."""
+        if isinstance(event, NearMiss):
+            span = self.meter.span(event.start_sample, event.end_sample)
+            return msgspec.structs.replace(event, level_dbfs=span.level_dbfs, snr_db=span.snr_db)
         if not isinstance(event, (Detection, Caption)):
             return event
         latency_s = 0.0

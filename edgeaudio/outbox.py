@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from edgeaudio.events import Caption, Detection, Event
+from edgeaudio.events import Caption, Detection, Event, NearMiss
 
 __all__ = ["Outbox"]
 
@@ -25,7 +25,7 @@ class Outbox:
     ----------
     max_events : int
         Events that wait for the caller. 64 further places are kept for events that are neither
-        detections nor unfinished captions.
+        detections, near misses nor unfinished captions.
     """
 
     def __init__(self, max_events: int) -> None:
@@ -39,7 +39,8 @@ class Outbox:
 
     def put(self, event: Event) -> None:
         """Append an event, as far as there is room. Never waits for the caller."""
-        limit = self._max_events + (0 if isinstance(event, Detection) or _is_unfinished(event) else _RESERVED)
+        common = isinstance(event, (Detection, NearMiss)) or _is_unfinished(event)
+        limit = self._max_events + (0 if common else _RESERVED)
         with self._changed:
             if len(self._events) >= self._max_events and self._give_way():
                 self.accepted -= 1

@@ -14,6 +14,7 @@ from edgeaudio.events import (
     DigitalSilence,
     Event,
     Gap,
+    NearMiss,
     encode_event,
 )
 
@@ -44,6 +45,9 @@ def describe(event: Event) -> str:
         # A replay goes by no clock: its latency is exactly 0 and means nothing.
         latency = f"  latency {event.latency_s:.2f} s" if event.latency_s else ""
         text = f"{event.name}  {event.score:.2f}{snr}{latency}"
+        at_s = event.end_sample / event.sample_rate_hz
+    elif isinstance(event, NearMiss):
+        text = f"almost {event.name}  {event.score:.2f} of {event.threshold:.2f}"
         at_s = event.end_sample / event.sample_rate_hz
     elif isinstance(event, Caption):
         text = event.text if event.final else f"{event.text} {event.tentative}".strip() + " …"

@@ -11,7 +11,7 @@ import numpy as np
 from edgeaudio.backends import open_graph
 from edgeaudio.backends.base import Runtime, StreamingGraph
 from edgeaudio.compiled import cached_njit
-from edgeaudio.events import Detection, Event
+from edgeaudio.events import Detection, Event, NearMiss
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
@@ -59,20 +59,24 @@ class Spotter:
         Its labels, frontend and decision.
     threshold : float, optional
         Instead of the model's own, for all its words; above 0 and below 1.
+    near_ratio : float, optional
+        Also report a `NearMiss` for peaks from this part of the threshold on; none by default.
 
     Raises
     ------
     UsageError
-        If the threshold is not between 0 and 1.
+        If the threshold or `near_ratio` is not between 0 and 1.
     """
 
     def __init__(
-        self, graph: StreamingGraph, manifest: ModelManifest, *, threshold: float | None = None
+        self,
+        graph: StreamingGraph,
+        manifest: ModelManifest,
+        *,
+        threshold: float | None = None,
+        near_ratio: float | None = None,
     ) -> None:
         decision = manifest.spotting
-        if threshold is not None:
-            check_threshold(threshold)
-            decision = msgspec.structs.replace(decision, threshold=threshold, thresholds={})
         self._graph = graph
         self._manifest = manifest
         spec = manifest.frontend
@@ -89,7 +93,7 @@ class Spotter:
         self._flush_steps = math.ceil(flush_s / (frame_s * self._step_frames))
         recent_steps = math.ceil(_RECENT_S / (frame_s * self._step_frames))
 
-        self._trigger = Trigger(manifest.labels, decision, frame_ms=1000 * frame_s * manifest.stride)
+        self._trigger = self._make_trigger(threshold, near_ratio)
         self._posteriors = np.zeros((signature.n_out, signature.n_labels), np.float32)
         self._held = np.zeros((self._step_frames, signature.n_bands), np.float32)
         self._recent = np.zeros((recent_steps, self._step_frames, signature.n_bands), np.float32)
@@ -105,6 +109,7 @@ class Spotter:
         *,
         backend: Runtime | None = None,
         threshold: float | None = None,
+        near_ratio: float | None = None,
         profile: Profile | None = None,
     ) -> Spotter:
         """Load a model by its name, or from its folder.
@@ -118,23 +123,26 @@ class Spotter:
             onnxruntime.
         threshold : float, optional
             Instead of the model's own.
+        near_ratio : float, optional
+            Also report near misses, from this part of the threshold on.
         profile : Profile, optional
             With what the network runs; default `Profile()`.
 
         Raises
         ------
         UsageError
-            If the threshold is not between 0 and 1.
+            If the threshold or `near_ratio` is not between 0 and 1.
         ModelError
             If there is no such model, something is wrong with it, or it is a recogniser.
         BackendError
             If the runtime, or a provider that the profile names, is not installed.
         """
         if threshold is not None:
-            check_threshold(threshold)
+            check_threshold(threshold)  # before anything is loaded
         bundle = load_bundle(find_model(name_or_path))
         _ = bundle.manifest.spotting  # refuse a recogniser before its graph is opened
-        return cls(open_graph(bundle, backend, profile), bundle.manifest, threshold=threshold)
+        graph = open_graph(bundle, backend, profile)
+        return cls(graph, bundle.manifest, threshold=threshold, near_ratio=near_ratio)
 
     @property
     def name(self) -> str:
@@ -160,6 +168,16 @@ class Spotter:
     def graph(self) -> StreamingGraph:
         """The network, for whoever measures its steps."""
         return self._graph
+
+    @property
+    def threshold_of(self) -> dict[str, float]:
+        """Threshold of each word that can be detected."""
+        return self._trigger.threshold_of
+
+    def decide_at(self, threshold: float | None, *, near_ratio: float | None = None) -> None:
+        """Forget what was heard, and decide anew from now on; the parameters are as above."""
+        self._trigger = self._make_trigger(threshold, near_ratio)
+        self.reset(self._first_sample)
 
     @property
     def posteriors(self) -> Frames:
@@ -206,6 +224,8 @@ class Spotter:
                 self._step(self._held, events)
             for _ in range(self._flush_steps):
                 self._step(pad, events)
+            self._trigger.flush()
+            self._add_near_misses(events)
             events = [_ending_by(event, heard_end) for event in events]
         return events
 
@@ -227,6 +247,31 @@ class Spotter:
         _activate(self._graph.step(frames), self._softmax, self._posteriors)
         for firing in self._trigger.process(self._posteriors):
             events.append(self._detection(firing))
+        self._add_near_misses(events)
+
+    def _add_near_misses(self, events: list[Event]) -> None:
+        for peak in self._trigger.near_misses:
+            heard = self._detection(peak)
+            near_miss = NearMiss(
+                model=heard.model,
+                name=heard.name,
+                score=heard.score,
+                threshold=self._trigger.threshold_of[heard.name],
+                start_sample=heard.start_sample,
+                end_sample=heard.end_sample,
+                snr_db=None,
+                level_dbfs=-120.0,
+                sample_rate_hz=heard.sample_rate_hz,
+            )
+            events.append(near_miss)
+
+    def _make_trigger(self, threshold: float | None, near_ratio: float | None) -> Trigger:
+        decision = self._manifest.spotting
+        if threshold is not None:
+            check_threshold(threshold)
+            decision = msgspec.structs.replace(decision, threshold=threshold, thresholds={})
+        frame_ms = 1000 * self._hop / self.spec.sample_rate_hz * self._manifest.stride
+        return Trigger(self._manifest.labels, decision, frame_ms=frame_ms, near_ratio=near_ratio)
 
     def _detection(self, firing: Firing) -> Detection:
         # Output frame i has heard the input frames up to (i + 1) * stride, not included.
@@ -259,7 +304,7 @@ class Spotter:
 
 
 def _ending_by(event: Event, end_sample: int) -> Event:
-    if isinstance(event, Detection) and event.end_sample > end_sample:
+    if isinstance(event, (Detection, NearMiss)) and event.end_sample > end_sample:
         start_sample = min(event.start_sample, end_sample)
         return msgspec.structs.replace(event, start_sample=start_sample, end_sample=end_sample)
     return event

@@ -210,3 +210,24 @@ def test_waveform_models_end_in_silence():
     one.process(np.ones((8, 160), np.float32))
     one.flush()
     assert not np.concatenate(seen)[8:].any()
+
+
+def test_near_misses_are_told_only_when_asked_for():
+    table = np.zeros((200, 40), np.float32)
+    script = np.full((60, 1), -8.0)
+    script[20] = 0.0  # a posterior of 0.5
+    decision = Decision(threshold=0.6, smoothing_ms=40.0, refractory_ms=500.0)
+
+    def one(**options):
+        return Spotter(ScriptedBackend(script, rest=-8.0), scripted_manifest(["go"], decision), **options)
+
+    assert heard(one(), table, [200]) == []
+    for lengths in ([200], [8] * 25):
+        (event,) = heard(one(near_ratio=0.7), table, lengths)
+        assert (event.name, event.score, event.threshold) == ("go", 0.5, 0.6)
+        # Output frame 20 has heard input frames 0..83.
+        assert event.end_sample == 83 * 160 + 400
+    assert heard(one(near_ratio=0.9), table, [200]) == []
+    again = one()
+    again.decide_at(0.45)
+    assert [event.name for event in heard(again, table, [200])] == ["go"]

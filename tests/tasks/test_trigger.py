@@ -195,3 +195,76 @@ def test_smoothed_posteriors_can_be_read():
 
 def test_thresholds_of_the_words_can_be_read():
     assert trigger(thresholds={"stop": 0.8}).threshold_of == {"go": 0.6, "stop": 0.8}
+
+
+def near(posteriors, *, ratio=0.5, **changes):
+    """Near misses of a trigger that hears everything at once, as (highest frame, label, score)."""
+    one = Trigger(LABELS, decision(**changes), frame_ms=FRAME_MS, near_ratio=ratio)
+    one.process(posteriors)
+    return [tuple(peak) for peak in one.near_misses]
+
+
+def test_a_peak_below_the_threshold_is_one_near_miss_told_with_its_height():
+    posteriors = rows(0.0, 0.375, 0.5, 0.375, 0.0, *[0.0] * 20, 0.25)
+    assert near(posteriors) == [(2, "go", 0.5)]
+
+
+def test_a_peak_that_fires_after_all_is_no_near_miss_and_neither_is_what_is_left_of_it():
+    assert near(rows(0.5, 0.5, 0.9, 0.5, 0.1, 0.5, 0.1)) == []
+
+
+def test_a_near_miss_that_lasts_is_told_once_after_the_refractory_time():
+    one = Trigger(LABELS, decision(), frame_ms=FRAME_MS, near_ratio=0.5)
+    told = [(row, *peak) for row in range(100) for _ in (one.process(rows(0.5)),) for peak in one.near_misses]
+    assert told == [(10, 0, "go", 0.5)]
+
+
+def test_a_near_miss_of_another_word_in_the_guard_time_belongs_to_the_word_that_fired():
+    posteriors = rows(0.9, 0.0, 0.0, 0.0, 0.0, 0.0, stop=(0.5, 0.5, 0.0, 0.5, 0.0))
+    assert near(posteriors, guard_ms=200.0, refractory_ms=0.0) == []
+    assert near(posteriors, refractory_ms=0.0) == [(3, "stop", 0.5)]
+
+
+def test_a_near_miss_that_lasts_to_the_end_is_told_by_flush():
+    one = Trigger(LABELS, decision(), frame_ms=FRAME_MS, near_ratio=0.5)
+    one.process(rows(0.0, 0.5, stop=(0.0, 0.4)))
+    assert one.near_misses == ()
+    one.flush()
+    assert one.near_misses == [Firing(1, "go", 0.5)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(streams, rule_sets, st.lists(st.integers(0, 120), max_size=8))
+def test_near_misses_change_no_firing_and_no_chunking_changes_them(posteriors, rules, cuts):
+    watching = Trigger(LABELS, rules, frame_ms=FRAME_MS, near_ratio=0.5)
+    firings, peaks = [], []
+    for piece in np.split(posteriors, sorted(cuts)):
+        firings += watching.process(piece)
+        peaks += watching.near_misses
+    assert firings == Trigger(LABELS, rules, frame_ms=FRAME_MS).process(posteriors)
+    watching.reset()
+    watching.process(posteriors)
+    assert list(watching.near_misses) == peaks
+    for _, label, score in peaks:
+        threshold = watching.threshold_of[label]
+        assert threshold / 2 <= score < threshold
+
+
+@settings(max_examples=100, deadline=None)
+@given(streams, rule_sets)
+def test_far_below_its_threshold_a_word_has_as_many_near_misses_as_it_would_fire(posteriors, rules):
+    posteriors[:, 1:] = 0.0  # with two words, the surer one alone fires
+    low = Trigger(LABELS, rules, frame_ms=FRAME_MS)
+    high = decision(
+        threshold=0.999,
+        smoothing_ms=rules.smoothing_ms,
+        refractory_ms=rules.refractory_ms,
+        guard_ms=0.0,
+        release_ratio=rules.release_ratio,
+    )
+    watching = Trigger(LABELS, high, frame_ms=FRAME_MS, near_ratio=rules.threshold / 0.999)
+    fired = low.process(posteriors * np.float32(0.998))
+    watching.process(posteriors * np.float32(0.998))
+    peaks = list(watching.near_misses)
+    watching.flush()
+    assert len(peaks) + len(watching.near_misses) == len(fired)
