@@ -66,6 +66,7 @@ class ScriptedBackend:
     provider = "cpu"
     precision = "float32"
     threads = 1
+    embedding: Frames | None = None
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ def residual_graph(seed: int = 0, *, n_bands: int = 40, width: int = 24, n_label
         ]
         source = f"block{i}"
     nodes.append(random_conv(rng, source, "logits", (n_labels, width, 1)))
-    return Graph(n_bands, MEAN, SCALE, tuple(nodes))
+    return Graph(n_bands, MEAN, SCALE, tuple(nodes), embedding=source)
 
 
 def waveform_graph(seed: int = 0) -> Graph:

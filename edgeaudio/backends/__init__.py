@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from edgeaudio.backends.base import GraphSource, Runtime, Signature, StateSpec, StreamingGraph, stream
+from edgeaudio.backends.base import (
+    GraphSource,
+    Runtime,
+    Signature,
+    StateSpec,
+    StreamingGraph,
+    stream,
+    stream_embedded,
+)
 from edgeaudio.errors import BackendError
 from edgeaudio.profiles.choice import check_cores
 from edgeaudio.profiles.profile import Profile
@@ -20,6 +28,7 @@ __all__ = [
     "open_graph",
     "pip_command",
     "stream",
+    "stream_embedded",
 ]
 
 RUNTIMES: tuple[Runtime, ...] = ("litert", "onnx")

@@ -21,6 +21,7 @@ __all__ = [
     "TensorFacts",
     "check_tensors",
     "stream",
+    "stream_embedded",
 ]
 
 
@@ -41,6 +42,14 @@ class Signature:
     n_out: int
     n_labels: int
     states: tuple[StateSpec, ...]
+    embedding_width: int = 0
+    """Values of an embedding, or 0 where the graph gives out none."""
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the outputs that are no states."""
+        widths = {"logits": self.n_labels, "embedding": self.embedding_width}
+        return {name: (1, self.n_out, width) for name, width in widths.items() if width}
 
 
 MAX_TENSOR_VALUES = 2**24
@@ -92,6 +101,14 @@ class StreamingGraph(Protocol):
     def signature(self) -> Signature:
         """Shapes of what goes in and comes out."""
 
+    @property
+    def embedding(self) -> Frames | None:
+        """What the last step made of its frames before it told labels apart.
+
+        ``[n_out, embedding_width] float32``, a view that the next ``step`` overwrites; None if the model
+        gives out none.
+        """
+
     def step(self, frames: Frames) -> Frames:
         """Advance by one step.
 
@@ -130,10 +147,11 @@ def check_tensors(
     """
     states = [state.name for state in signature.states]
     frames: TensorFacts = ((1, signature.step_frames, signature.n_bands), "float32")
-    logits: TensorFacts = ((1, signature.n_out, signature.n_labels), "float32")
+    results: dict[str, TensorFacts] = {name: (shape, "float32") for name, shape in signature.outputs.items()}
     _check_names(model, "input", {"frames", *states}, set(inputs))
-    _check_names(model, "output", {"logits", *(f"next_{name}" for name in states)}, set(outputs))
-    wanted = [("frames", inputs["frames"], frames), ("logits", outputs["logits"], logits)]
+    _check_names(model, "output", {*results, *(f"next_{name}" for name in states)}, set(outputs))
+    wanted = [("frames", inputs["frames"], frames)]
+    wanted += [(name, outputs[name], result) for name, result in results.items()]
     for state in signature.states:
         shape, dtype = inputs[state.name]
         # Symbolic dimensions are strings; the bound keeps a hostile graph from taking all memory.
@@ -148,7 +166,7 @@ def check_tensors(
                 hint="Graph and model.yaml belong to different models.",
             )
         wanted.append((f"next_{state.name}", outputs[f"next_{state.name}"], inputs[state.name]))
-    if max(math.prod(frames[0]), math.prod(logits[0])) > MAX_TENSOR_VALUES:
+    if max(math.prod(shape) for shape, _ in (frames, *results.values())) > MAX_TENSOR_VALUES:
         raise ModelError(f"model '{model}': a step of {signature.step_frames} frames is too large")
     for name, found, expected in wanted:
         if found != expected:
@@ -173,6 +191,17 @@ def stream(graph: StreamingGraph, frames: Frames) -> Frames:
 
     Frames beyond the last whole step are left out.
     """
-    step = graph.signature.step_frames
-    outputs = [graph.step(frames[i : i + step]).copy() for i in range(0, len(frames) - step + 1, step)]
-    return np.concatenate(outputs) if outputs else np.zeros((0, graph.signature.n_labels), np.float32)
+    return stream_embedded(graph, frames)[0]
+
+
+def stream_embedded(graph: StreamingGraph, frames: Frames) -> tuple[Frames, Frames]:
+    """As `stream`; besides, the embeddings ``[n / stride, embedding_width]``: no columns without any."""
+    signature, step = graph.signature, graph.signature.step_frames
+    n_steps = len(frames) // step
+    logits = np.zeros((n_steps, signature.n_out, signature.n_labels), np.float32)
+    embeddings = np.zeros((n_steps, signature.n_out, signature.embedding_width), np.float32)
+    for i in range(n_steps):
+        logits[i] = graph.step(frames[i * step : (i + 1) * step])
+        if signature.embedding_width:
+            embeddings[i] = graph.embedding
+    return logits.reshape(-1, signature.n_labels), embeddings.reshape(n_steps * signature.n_out, -1)

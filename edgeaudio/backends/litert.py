@@ -51,10 +51,19 @@ class LiteRtGraph:
         self._logits = np.zeros((self.signature.n_out, self.signature.n_labels), np.float32)
         self._input = inputs["frames"]["index"]
         self._output = outputs["logits"]["index"]
+        self._embedding = outputs["embedding"]["index"] if self.signature.embedding_width else None
         self._states = [
             (inputs[s.name]["index"], outputs[f"next_{s.name}"]["index"]) for s in self.signature.states
         ]
         self.reset()
+
+    @property
+    def embedding(self) -> Frames | None:
+        """See :attr:`edgeaudio.backends.base.StreamingGraph.embedding`; copied only when asked for."""
+        if self._embedding is None:
+            return None
+        rows: Frames = self._interpreter.get_tensor(self._embedding)[0]
+        return rows
 
     def step(self, frames: Frames) -> Frames:
         """Advance by one step; see :meth:`edgeaudio.backends.base.StreamingGraph.step`."""

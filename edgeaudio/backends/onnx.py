@@ -61,9 +61,10 @@ class OnnxGraph:
 
         signature = self.signature
         frames = np.zeros((1, signature.step_frames, signature.n_bands), np.float32)
-        logits = np.zeros((1, signature.n_out, signature.n_labels), np.float32)
+        results = {name: np.zeros(shape, np.float32) for name, shape in signature.outputs.items()}
         self._frames: Frames = frames[0]
-        self._logits: Frames = logits[0]
+        self._logits: Frames = results["logits"][0]
+        self.embedding: Frames | None = results["embedding"][0] if "embedding" in results else None
         self._states = [
             {spec.name: np.zeros(*inputs[spec.name]) for spec in signature.states} for _ in range(2)
         ]
@@ -73,7 +74,8 @@ class OnnxGraph:
         for now, then in (self._states, self._states[::-1]):
             binding = self._session.io_binding()
             binding.bind_ortvalue_input("frames", value(frames))
-            binding.bind_ortvalue_output("logits", value(logits))
+            for name, result in results.items():
+                binding.bind_ortvalue_output(name, value(result))
             for name in now:
                 binding.bind_ortvalue_input(name, value(now[name]))
                 binding.bind_ortvalue_output(f"next_{name}", value(then[name]))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +30,15 @@ class Golden:
 
     ``frames`` is ``[n_frames, n_bands] float32``, ``logits`` ``[n_frames / stride, n_labels]
     float32``; of a network in windows, one whole window after the other. ``tolerance`` is the largest
-    difference that rounding explains.
+    difference that rounding explains. ``embedding``, ``[n_frames / stride, embedding_width] float32``,
+    has no columns where the model gives out none.
     """
 
     frames: NDArray[np.float32]
     logits: NDArray[np.float32]
     tolerance: float
+    embedding: NDArray[np.float32]
+    embedding_tolerance: float
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Bundle:
                 StateSpec(state.name, state.fill.onnx if runtime == "onnx" else state.fill.tflite)
                 for state in manifest.states
             ),
+            embedding_width=manifest.embedding_width,
         )
 
     def golden(self) -> Golden:
@@ -103,7 +109,7 @@ class Bundle:
                 if sum(entry.file_size for entry in archive.infolist()) > MAX_GOLDEN_BYTES:
                     raise ModelError(f"{path} unfolds to more than {MAX_GOLDEN_BYTES // 2**20} MB")
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                golden = Golden(arrays["frames"], arrays["logits"], float(arrays["tolerance"]))
+                golden = _golden(arrays, self.manifest.embedding_width > 0)
         except ModelError:
             raise
         except Exception as exc:  # zipfile, zlib and numpy's header parser raise a dozen kinds
@@ -116,15 +122,18 @@ class Bundle:
         n_frames = golden.frames.shape[0] if golden.frames.ndim else 0
         n_runs = n_frames // manifest.run_frames
         frames = (n_frames, manifest.frontend.n_bands)
-        logits = (n_runs * manifest.step_frames // manifest.stride, len(manifest.labels))
+        n_out = n_runs * manifest.step_frames // manifest.stride
+        logits, embedding = (n_out, len(manifest.labels)), (n_out, manifest.embedding_width)
         whole = n_frames > 0 and n_frames % manifest.run_frames == 0
         if golden.frames.shape != frames or golden.logits.shape != logits or not whole:
             raise ModelError(
                 f"{path}: frames {golden.frames.shape} and logits {golden.logits.shape} "
                 f"do not fit {MANIFEST_FILE}"
             )
-        if golden.frames.dtype != np.float32 or golden.logits.dtype != np.float32:
-            raise ModelError(f"{path}: frames and logits must be float32")
+        if golden.embedding.shape != embedding:
+            raise ModelError(f"{path}: embedding {golden.embedding.shape} does not fit {MANIFEST_FILE}")
+        if any(array.dtype != np.float32 for array in (golden.frames, golden.logits, golden.embedding)):
+            raise ModelError(f"{path}: frames, logits and embedding must be float32")
 
     def _graph_file(self, runtime: Runtime) -> GraphFile | None:
         return self.manifest.graphs.onnx if runtime == "onnx" else self.manifest.graphs.tflite
@@ -135,6 +144,13 @@ class Bundle:
         if not path.resolve().is_relative_to(self.path.resolve()):
             raise ModelError(f"{path} leads out of the model's folder")
         return path
+
+
+def _golden(arrays: Mapping[str, NDArray[Any]], embedded: bool) -> Golden:
+    logits = arrays["logits"]
+    embedding = arrays["embedding"] if embedded else np.zeros((len(logits), 0), np.float32)
+    allowed = float(arrays["embedding_tolerance"]) if embedded else 0.0
+    return Golden(arrays["frames"], logits, float(arrays["tolerance"]), embedding, allowed)
 
 
 def load_bundle(path: Path) -> Bundle:

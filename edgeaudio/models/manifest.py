@@ -156,6 +156,7 @@ class Captions(_Strict, frozen=True, kw_only=True, omit_defaults=True):
 class ModelManifest(_Strict, frozen=True, kw_only=True):
     """The contents of ``model.yaml``.
 
+    ``embedding_width`` is 0 for a model that gives out no embedding beside its logits.
     ``results`` maps freely what was measured to figures, each with the data it was measured on.
     """
 
@@ -174,6 +175,7 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
     receptive_field_frames: Count
     graphs: Graphs
     states: Annotated[tuple[StateTensor, ...], Meta(max_length=256)]
+    embedding_width: Annotated[int, Meta(ge=0, le=100_000)] = 0
     decision: Decision | None = None
     captions: Captions | None = None
     golden: FileName = "golden.npz"

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from edgeaudio.backends import RUNTIMES, Runtime, installed_runtimes, open_graph, pip_command, stream
+from edgeaudio.backends import RUNTIMES, Runtime, installed_runtimes, open_graph, pip_command, stream_embedded
 from edgeaudio.errors import EdgeAudioError, ModelError
 from edgeaudio.models.bundle import Bundle, Golden
 
@@ -53,9 +53,9 @@ def verify(bundle: Bundle) -> Iterator[Check]:
 def _replay(bundle: Bundle, runtime: Runtime, golden: Golden) -> Check:
     try:
         graph = open_graph(bundle, runtime)
-        first = stream(graph, golden.frames)
+        first, embedding = stream_embedded(graph, golden.frames)
         graph.reset()
-        second = stream(graph, golden.frames)
+        second, _ = stream_embedded(graph, golden.frames)
     except EdgeAudioError as exc:
         return Check(runtime, "failed", str(exc))
     difference = float(np.max(np.abs(first - golden.logits), initial=0.0))
@@ -63,6 +63,13 @@ def _replay(bundle: Bundle, runtime: Runtime, golden: Golden) -> Check:
     if not difference <= golden.tolerance:
         return Check(
             runtime, "failed", f"differs from golden by {difference:.3g} (allowed {golden.tolerance:.3g})"
+        )
+    strayed = float(np.max(np.abs(embedding - golden.embedding), initial=0.0))
+    if not strayed <= golden.embedding_tolerance:
+        return Check(
+            runtime,
+            "failed",
+            f"its embedding differs from golden by {strayed:.3g} (allowed {golden.embedding_tolerance:.3g})",
         )
     if not np.array_equal(first, second):
         return Check(runtime, "failed", "answers differently after a reset")

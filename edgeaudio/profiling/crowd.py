@@ -154,6 +154,8 @@ class Crowd:
 class _Answer:
     """Stands for a stream's own network: the answer is known already."""
 
+    embedding: Frames | None = None
+
     def __init__(self, graph: ManyStreams) -> None:
         self.runtime, self.provider = graph.runtime, graph.provider
         self.precision, self.threads = graph.precision, graph.threads

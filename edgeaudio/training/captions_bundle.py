@@ -134,7 +134,7 @@ def _export(
         if sum(map(len, calibration)) > _CALIBRATION_FRAMES:
             break
     agreement = write_bundle(
-        to_graph(net),
+        replace(to_graph(net), embedding=None),  # nobody asks a recogniser for it
         calibration,
         out_dir=job.output,
         name=job.output.name,

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from edgeaudio.backends import Runtime, Signature, StateSpec, open_graph, stream
+from edgeaudio.backends import Runtime, Signature, StateSpec, open_graph, stream_embedded
 from edgeaudio.errors import ModelError, OutputError
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
@@ -60,13 +60,15 @@ class Agreement:
     """How far the forms of one network differ.
 
     ``onnx_steps`` and ``tflite_steps`` are in quantization steps of the logits against the integer
-    reference; ``float_difference`` is a part of the largest logit; ``same_best`` is the part of
-    output frames in which float and int8 give the same label the highest logit.
+    reference, ``embedding_steps`` in those of the embedding, the larger of both runtimes';
+    ``float_difference`` is a part of the largest logit; ``same_best`` is the part of output frames in
+    which float and int8 give the same label the highest logit.
     """
 
     float_difference: float
     onnx_steps: float
     tflite_steps: float
+    embedding_steps: float
     snr_db: float
     same_best: float
 
@@ -145,6 +147,7 @@ def write_bundle(
             tflite=GraphFile(file="model.tflite", sha256=hashlib.sha256(files["model.tflite"]).hexdigest()),
         ),
         states=_states(quantized),
+        embedding_width=graph.embedding_width,
         decision=decision,
         captions=captions,
         results=dict(results or {}),
@@ -211,24 +214,30 @@ def _compare(
     probe: Frames,
     step_frames: int,
 ) -> Agreement:
-    def run(data: bytes, runtime: Runtime, fills: Mapping[str, float]) -> Frames:
+    def run(data: bytes, runtime: Runtime, fills: Mapping[str, float]) -> tuple[Frames, Frames]:
         n_labels, n_out = graph.shapes(step_frames)[graph.logits]
         states = tuple(StateSpec(name, fill) for name, fill in fills.items())
-        shape = Signature(step_frames, graph.n_bands, n_out, n_labels, states)
-        return stream(open_graph(_Unwritten(data, shape), runtime), probe)
+        shape = Signature(step_frames, graph.n_bands, n_out, n_labels, states, graph.embedding_width)
+        return stream_embedded(open_graph(_Unwritten(data, shape), runtime), probe)
 
     real, integer = run_float(graph, probe), run_int8(quantized, probe)
     states = _states(quantized)
     rest = {f"state_{n.output}": graph.input_mean if n.source == graph.input else 0.0 for n in _convs(graph)}
-    float_onnx = run(export_onnx_float(graph, step_frames), "onnx", rest)
-    onnx = run(files["model.onnx"], "onnx", {s.name: s.fill.onnx for s in states})
-    tflite = run(files["model.tflite"], "litert", {s.name: s.fill.tflite for s in states})
+    float_onnx, _ = run(export_onnx_float(graph, step_frames), "onnx", rest)
+    onnx, onnx_embedding = run(files["model.onnx"], "onnx", {s.name: s.fill.onnx for s in states})
+    tflite, tflite_embedding = run(files["model.tflite"], "litert", {s.name: s.fill.tflite for s in states})
     step = quantized.scales[graph.logits].scale
+    strayed = 0.0
+    if graph.embedding is not None:
+        embedding = run_int8(quantized, probe, "embedding")
+        worst = max(float(np.abs(found - embedding).max()) for found in (onnx_embedding, tflite_embedding))
+        strayed = worst / quantized.scales[graph.embedding].scale
     noise = float(np.mean((integer - real) ** 2.0))
     return Agreement(
         float_difference=float(np.abs(float_onnx - real).max() / max(float(np.abs(real).max()), 1e-9)),
         onnx_steps=float(np.abs(onnx - integer).max() / step),
         tflite_steps=float(np.abs(tflite - integer).max() / step),
+        embedding_steps=strayed,
         snr_db=float(10 * np.log10(max(float(np.var(real)), 1e-20) / max(noise, 1e-20))),
         same_best=float(np.mean(integer.argmax(axis=1) == real.argmax(axis=1))),
     )
@@ -243,6 +252,8 @@ def _judge(found: Agreement, min_snr_db: float) -> None:
         problems.append(f"int8 ONNX is off by {found.onnx_steps:.1f} quantization steps")
     if not found.tflite_steps <= MAX_STEPS:
         problems.append(f"int8 TFLite is off by {found.tflite_steps:.1f} quantization steps")
+    if not found.embedding_steps <= MAX_STEPS:
+        problems.append(f"embeddings in int8 are off by {found.embedding_steps:.1f} quantization steps")
     if not found.snr_db >= min_snr_db:
         problems.append(f"int8 leaves {found.snr_db:.1f} dB between logits and rounding noise")
     if problems:
@@ -269,7 +280,6 @@ def _write(
     quantized: QuantizedGraph,
     golden: Frames,
 ) -> None:
-    tolerance = MAX_STEPS * quantized.scales[quantized.graph.logits].scale
     draft = None
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -277,8 +287,7 @@ def _write(
         draft.chmod(0o755)  # mkdtemp's 0700 would hide an installed model from other users
         for name, content in files.items():
             (draft / name).write_bytes(content)
-        logits = run_int8(quantized, golden)
-        np.savez(draft / manifest.golden, frames=golden, logits=logits, tolerance=np.float64(tolerance))
+        np.savez(draft / manifest.golden, **_golden(quantized, golden))
         (draft / MANIFEST_FILE).write_text(dump_manifest(manifest), encoding="utf-8")
         failed = [check for check in verify(load_bundle(draft)) if check.outcome == "failed"]
         if failed:
@@ -289,6 +298,16 @@ def _write(
     finally:
         if draft is not None:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _golden(quantized: QuantizedGraph, frames: Frames) -> dict[str, Any]:
+    """What the bundle's golden file holds, see :class:`edgeaudio.models.bundle.Golden`."""
+    arrays: dict[str, Any] = {"frames": frames}
+    prefix = {"logits": "", "embedding": "embedding_"}
+    for output, source in quantized.graph.outputs.items():
+        arrays[output] = run_int8(quantized, frames, output)
+        arrays[f"{prefix[output]}tolerance"] = np.float64(MAX_STEPS * quantized.scales[source].scale)
+    return arrays
 
 
 def _swap(draft: Path, out_dir: Path) -> None:

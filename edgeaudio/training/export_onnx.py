@@ -66,16 +66,18 @@ class _FloatWriter:
         from onnx import checker, helper
 
         graph = self.graph
-        n_labels, n_out = self.shapes[graph.logits]
         self.inputs.append(_tensor("frames", (1, self.step_frames, graph.n_bands)))
-        self.outputs.append(_tensor("logits", (1, n_out, n_labels)))
+        for output, source in graph.outputs.items():
+            width, n_out = self.shapes[source]
+            self.outputs.append(_tensor(output, (1, n_out, width)))
         self.begin()
         for node in graph.nodes:
             if isinstance(node, Conv):
                 self.convolve(node, self.extend(node))
             else:
                 self.add(node)
-        self.end()
+        for output, source in graph.outputs.items():
+            self.give_out(source, output)
         body = helper.make_graph(
             self.nodes, "edgeaudio", self.inputs, self.outputs, initializer=list(self.initializers.values())
         )
@@ -89,8 +91,8 @@ class _FloatWriter:
     def begin(self) -> None:
         self.node("Transpose", ["frames"], f"x_{self.graph.input}", perm=[0, 2, 1])
 
-    def end(self) -> None:
-        self.node("Transpose", [f"x_{self.graph.logits}"], "logits", perm=[0, 2, 1])
+    def give_out(self, source: str, output: str) -> None:
+        self.node("Transpose", [f"x_{source}"], output, perm=[0, 2, 1])
 
     def extend(self, node: Conv) -> str:
         """Put the convolution's context before its source; return the name of the whole."""
@@ -148,9 +150,8 @@ class _Uint8Writer(_FloatWriter):
         source = self.graph.input
         self.node("QuantizeLinear", ["frames", *self.scale(source)], f"x_{source}")
 
-    def end(self) -> None:
-        logits = self.graph.logits
-        self.node("DequantizeLinear", [f"x_{logits}", *self.scale(logits)], "logits")
+    def give_out(self, source: str, output: str) -> None:
+        self.node("DequantizeLinear", [f"x_{source}", *self.scale(source)], output)
 
     def convolve(self, node: Conv, source: str) -> None:
         name, conv = node.output, self.quantized.convs[node.output]

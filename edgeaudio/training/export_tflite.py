@@ -79,7 +79,6 @@ class _Writer:
 
     def write(self) -> bytes:
         graph, scales = self.graph, self.quantized.scales
-        n_labels, n_out = self.shapes[graph.logits]
         self.inputs["frames"] = self.tensor("frames", (1, self.step_frames, graph.n_bands), np.float32)
         flat = self.tensor("q_frames", (1, self.step_frames, graph.n_bands), np.int8, scales[graph.input])
         self.op("QUANTIZE", [self.inputs["frames"]], flat)
@@ -91,11 +90,17 @@ class _Writer:
                 self.convolve(node, self.extend(node))
             else:
                 self.add(node)
-        flat = self.tensor("q_logits", (1, n_out, n_labels), np.int8, scales[graph.logits])
-        self.op("RESHAPE", [self.index[graph.logits], self.ints((1, n_out, n_labels))], flat)
-        self.outputs["logits"] = self.tensor("logits", (1, n_out, n_labels), np.float32)
-        self.op("DEQUANTIZE", [flat], self.outputs["logits"])
+        for output, source in graph.outputs.items():
+            self.give_out(source, output)
         return self.pack()
+
+    def give_out(self, source: str, output: str) -> None:
+        width, n_out = self.shapes[source]
+        shape = (1, n_out, width)
+        flat = self.tensor(f"q_{output}", shape, np.int8, self.quantized.scales[source])
+        self.op("RESHAPE", [self.index[source], self.ints(shape)], flat)
+        self.outputs[output] = self.tensor(output, shape, np.float32)
+        self.op("DEQUANTIZE", [flat], self.outputs[output])
 
     def extend(self, node: Conv) -> int:
         """Put the convolution's context before its source; return the index of the whole."""

@@ -70,6 +70,9 @@ class Graph:
 
     ``input_mean`` and ``input_scale`` normalise the frames: ``(frames - mean) / scale``. Left
     context starts as zeros *after* normalisation, that is, as frames equal to the mean.
+
+    ``embedding`` names the tensor that is given out beside the logits, one row for each of theirs: what
+    the network makes of what it hears before it decides between labels. None gives out logits only.
     """
 
     n_bands: int
@@ -78,17 +81,33 @@ class Graph:
     nodes: tuple[Conv | Add, ...]
     input: str = "frames"
     logits: str = "logits"
+    embedding: str | None = None
 
     @property
     def stride(self) -> int:
         """Input frames per output frame."""
+        return self.strides[self.logits]
+
+    @property
+    def strides(self) -> dict[str, int]:
+        """Input frames per frame of every tensor."""
         strides = {self.input: 1}
         for node in self.nodes:
             if isinstance(node, Conv):
                 strides[node.output] = strides[node.source] * node.stride
             else:
                 strides[node.output] = strides[node.sources[0]]
-        return strides[self.logits]
+        return strides
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The tensor behind each output of the exported graphs."""
+        return {"logits": self.logits} | ({} if self.embedding is None else {"embedding": self.embedding})
+
+    @property
+    def embedding_width(self) -> int:
+        """Values of an embedding; 0 without one."""
+        return 0 if self.embedding is None else self.shapes(self.stride)[self.embedding][0]
 
     @property
     def receptive_field_frames(self) -> int:

@@ -33,6 +33,7 @@ def save_graph(path: Path, graph: Graph) -> None:
         "input_scale": float(graph.input_scale),
         "input": graph.input,
         "logits": graph.logits,
+        "embedding": graph.embedding,
         "nodes": nodes,
     }
     with path.open("wb") as file:

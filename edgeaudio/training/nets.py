@@ -116,7 +116,7 @@ class SpotterNet(nn.Module):
 
 
 def to_graph(net: SpotterNet) -> Graph:
-    """The network as exporters read it, batch norm folded."""
+    """The network as exporters read it, batch norm folded; what the head reads is the embedding."""
     nodes: list[Conv | Add] = []
 
     def conv(layer: CausalConv, source: str, output: str, *, relu: bool) -> str:
@@ -136,7 +136,8 @@ def to_graph(net: SpotterNet) -> Graph:
         name = f"block{i}"
     head_bias = cast(Tensor, net.head.bias)
     nodes.append(Conv(name, "logits", _array(net.head.weight), _array(head_bias)))
-    return Graph(net.spec.n_bands, net.spec.input_mean, net.spec.input_scale, tuple(nodes))
+    spec = net.spec
+    return Graph(spec.n_bands, spec.input_mean, spec.input_scale, tuple(nodes), embedding=name)
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

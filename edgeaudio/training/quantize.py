@@ -97,8 +97,8 @@ def fold_input(graph: Graph) -> Graph:
     Raises
     ------
     ModelError
-        If something other than a convolution reads the input, a tensor is read before it exists, or
-        a weight is not finite.
+        If something other than a convolution reads the input, a tensor is read before it exists, a
+        weight is not finite, or an output is never computed or comes at another rate than the logits.
     """
     known = {graph.input}
     nodes: list[Conv | Add] = []
@@ -114,24 +114,31 @@ def fold_input(graph: Graph) -> Graph:
             node = replace(node, weight=weight.astype(np.float32), bias=bias.astype(np.float32))  # noqa: PLW2901
         known.add(node.output)
         nodes.append(node)
-    if graph.logits not in known:
-        raise ModelError(f"the graph computes no tensor '{graph.logits}'")
+    for name in graph.outputs.values():
+        if name not in known:
+            raise ModelError(f"the graph computes no tensor '{name}'")
+        if graph.strides[name] != graph.stride:
+            raise ModelError(f"the graph's outputs come at different rates: {name}, {graph.logits}")
     return replace(graph, nodes=tuple(nodes), input_scale=1.0)
 
 
-def run_float(graph: Graph, frames: Frames) -> NDArray[np.float32]:
-    """Run a whole sequence in float: ``frames [n, n_bands]`` to ``logits [n / stride, n_labels]``."""
+def run_float(graph: Graph, frames: Frames, output: str = "logits") -> NDArray[np.float32]:
+    """Run a whole sequence in float: ``frames [n, n_bands]`` to ``logits [n / stride, n_labels]``.
+
+    ``output`` is a key of :attr:`~edgeaudio.training.graph.Graph.outputs`.
+    """
     folded = fold_input(graph)
-    return _run_float(folded, frames)[graph.logits].astype(np.float32)
+    return _run_float(folded, frames)[graph.outputs[output]].astype(np.float32)
 
 
-def run_int8(quantized: QuantizedGraph, frames: Frames) -> NDArray[np.float32]:
-    """Run a whole sequence in integers, as the runtimes do; same shapes as :func:`run_float`."""
+def run_int8(quantized: QuantizedGraph, frames: Frames, output: str = "logits") -> NDArray[np.float32]:
+    """Run a whole sequence in integers, as the runtimes do; as :func:`run_float` otherwise."""
     graph, scales = quantized.graph, quantized.scales
+    wanted = graph.outputs[output]
     tensors = {graph.input: scales[graph.input].quantize(frames)}
     for node in graph.nodes:
         tensors[node.output] = _int8_node(quantized, node, tensors)
-    return scales[graph.logits].dequantize(tensors[graph.logits])
+    return scales[wanted].dequantize(tensors[wanted])
 
 
 def quantize(graph: Graph, calibration: Sequence[Frames]) -> QuantizedGraph:

@@ -37,6 +37,16 @@ def test_what_is_no_state(state: TensorFacts) -> None:
         check(state=state, fill=0)
 
 
+@pytest.mark.parametrize("width", [0, 23])
+def test_another_embedding_than_the_manifest_says(width: int) -> None:
+    signature = Signature(8, 40, 4, 3, (), embedding_width=24)
+    outputs: dict[str, TensorFacts] = {"logits": ((1, 4, 3), "float32")}
+    if width:
+        outputs["embedding"] = ((1, 4, width), "float32")
+    with pytest.raises(ModelError, match="embedding"):
+        check_tensors("odd", signature, {"frames": ((1, 8, 40), "float32")}, outputs)
+
+
 def test_a_step_of_hours() -> None:
     with pytest.raises(ModelError, match="a step of 1000000 frames is too large"):
         check(step_frames=1_000_000)

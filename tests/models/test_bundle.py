@@ -189,6 +189,8 @@ def arrays(**changes: Any) -> dict[str, Any]:
         "frames": np.zeros((8, 40), np.float32),
         "logits": np.zeros((4, 4), np.float32),
         "tolerance": np.float64(0.1),
+        "embedding": np.zeros((4, 24), np.float32),
+        "embedding_tolerance": np.float64(0.1),
     }
     return {k: v for k, v in {**good, **changes}.items() if v is not None}
 
@@ -205,6 +207,9 @@ def arrays(**changes: Any) -> dict[str, Any]:
         ({"frames": np.float32(1.0)}, "do not fit"),
         ({"logits": np.zeros((8, 4), np.float32)}, "do not fit"),
         ({"frames": np.zeros((8, 40))}, "must be float32"),
+        ({"embedding": None}, "does not hold"),
+        ({"embedding": np.zeros((4, 25), np.float32)}, "does not fit"),
+        ({"embedding": np.zeros((4, 24))}, "must be float32"),
     ],
 )
 def test_wrong_golden_arrays(folder: Path, changes: dict[str, Any], message: str) -> None:

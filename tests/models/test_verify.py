@@ -45,6 +45,16 @@ def test_another_answer_fails(folder: Path, value: float) -> None:
         assert "differs from golden by" in found[runtime][1]
 
 
+def test_another_embedding_fails(folder: Path) -> None:
+    with np.load(folder / "golden.npz") as arrays:
+        golden = dict(arrays)
+    golden["embedding"][-1, 0] += 1.0
+    np.savez(folder / "golden.npz", **golden)
+    for runtime in ("litert", "onnx"):
+        assert outcomes(folder)[runtime][0] == "failed"
+        assert "its embedding differs from golden by" in outcomes(folder)[runtime][1]
+
+
 def test_a_missing_golden_file_fails(folder: Path) -> None:
     (folder / "golden.npz").unlink()
     found = outcomes(folder)

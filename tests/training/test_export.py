@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeaudio.backends import Runtime, Signature, StateSpec, open_graph, stream
+from edgeaudio.backends import Runtime, Signature, StateSpec, open_graph, stream_embedded
 from edgeaudio.errors import MissingDependencyError, ModelError, OutputError
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.manifest import load_manifest
@@ -51,15 +51,16 @@ class InMemory:
 
 def streamed(
     runtime: Runtime, data: bytes, graph: Graph, *, fills: Mapping[str, float], frames: Frames, step: int
-) -> Frames:
+) -> tuple[Frames, Frames]:
+    """Logits, and embeddings where the graph has any."""
     states = tuple(
         StateSpec(f"state_{n.output}", fills[n.source])
         for n in graph.nodes
         if isinstance(n, Conv) and n.context
     )
     n_labels, n_out = graph.shapes(step)[graph.logits]
-    shape = Signature(step, graph.n_bands, n_out, n_labels, states)
-    return stream(open_graph(InMemory(data, shape), runtime), frames)
+    shape = Signature(step, graph.n_bands, n_out, n_labels, states, graph.embedding_width)
+    return stream_embedded(open_graph(InMemory(data, shape), runtime), frames)
 
 
 @pytest.mark.parametrize("step_frames", [2, 4, 16])
@@ -71,15 +72,19 @@ def test_every_form_gives_the_same_answer(make: Callable[[], Graph], step_frames
     real, integer = run_float(graph, frames), run_int8(quantized, frames)
     tensors = [graph.input, *(node.output for node in graph.nodes)]
     rest = {name: graph.input_mean if name == graph.input else 0.0 for name in tensors}
-    float_onnx = streamed(
+    float_onnx, float_embedding = streamed(
         "onnx", export_onnx_float(graph, step_frames), graph, fills=rest, frames=frames, step=step_frames
     )
     # float32 sums in another order.
     assert np.abs(float_onnx - real).max() < 1e-4 * np.abs(real).max()
+    if graph.embedding is not None:
+        embedded = run_float(graph, frames, "embedding")
+        assert embedded.shape == (96, graph.embedding_width)
+        assert np.abs(float_embedding - embedded).max() < 1e-4 * np.abs(embedded).max()
 
     signed = {name: scale.rest for name, scale in quantized.scales.items()}
     unsigned = {name: q + 128 for name, q in signed.items()}
-    onnx = streamed(
+    onnx, onnx_embedding = streamed(
         "onnx",
         export_onnx_int8(quantized, step_frames),
         graph,
@@ -87,7 +92,7 @@ def test_every_form_gives_the_same_answer(make: Callable[[], Graph], step_frames
         frames=frames,
         step=step_frames,
     )
-    tflite = streamed(
+    tflite, tflite_embedding = streamed(
         "litert", export_tflite(quantized, step_frames), graph, fills=signed, frames=frames, step=step_frames
     )
     step = quantized.scales[graph.logits].scale
@@ -97,6 +102,55 @@ def test_every_form_gives_the_same_answer(make: Callable[[], Graph], step_frames
     # ...but ties are rare.
     assert np.mean(onnx != integer) < 0.02
     assert np.mean(tflite != integer) < 0.02
+    if graph.embedding is not None:
+        embedded = run_int8(quantized, frames, "embedding")
+        for found in (onnx_embedding, tflite_embedding):
+            assert np.abs(found - embedded).max() <= MAX_STEPS * quantized.scales[graph.embedding].scale
+            assert np.mean(found != embedded) < 0.02
+
+
+def test_an_embedding_is_that_of_the_last_step() -> None:
+    """And the same numbers whether asked for after every step or only once."""
+    graph = residual_graph()
+    quantized = quantize(graph, calibration(graph))
+    frames = random_frames(8, 1, graph)
+    states = tuple(
+        StateSpec(f"state_{node.output}", quantized.scales[node.source].rest)
+        for node in graph.nodes
+        if isinstance(node, Conv) and node.context
+    )
+    for data, runtime, offset in (
+        (export_tflite(quantized, 4), "litert", 0),
+        (export_onnx_int8(quantized, 4), "onnx", 128),
+    ):
+        begun = tuple(StateSpec(state.name, state.fill + offset) for state in states)
+        source = InMemory(data, Signature(4, 40, 2, 4, begun, graph.embedding_width))
+        _, every = stream_embedded(open_graph(source, runtime), frames)
+        opened = open_graph(source, runtime)
+        opened.step(frames[:4])
+        opened.step(frames[4:])
+        last = opened.embedding
+        assert last is not None
+        np.testing.assert_array_equal(last, every[2:])
+        assert np.any(every[:2] != every[2:])
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"), [("nothing", "computes no tensor 'nothing'"), ("frames", "different rates")]
+)
+def test_an_embedding_that_the_graph_cannot_give(tensor: str, message: str) -> None:
+    graph = dataclasses.replace(residual_graph(), embedding=tensor)
+    with pytest.raises(ModelError, match=message):
+        quantize(graph, calibration(graph))
+
+
+def test_a_graph_without_an_embedding_gives_none() -> None:
+    graph = waveform_graph()
+    data = export_tflite(quantize(graph, calibration(graph)), 4)
+    states = tuple(StateSpec(f"state_{name}", 0) for name in ("first", "logits"))
+    opened = open_graph(InMemory(data, Signature(4, 160, 2, 4, states)), "litert")
+    opened.step(random_frames(4, 1, graph))
+    assert opened.embedding is None
 
 
 def test_grouped_but_not_depthwise_is_refused() -> None:
@@ -243,6 +297,7 @@ def test_graphs_survive_saving(tmp_path: Path) -> None:
         frames = random_frames(50, 1, graph)
         np.testing.assert_array_equal(run_float(again, frames), run_float(graph, frames))
         assert again.receptive_field_frames == graph.receptive_field_frames
+        assert again.embedding == graph.embedding
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04nonsense", b"not an archive"])
