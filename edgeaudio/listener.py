@@ -36,7 +36,7 @@ class Listener:
     Raises
     ------
     UsageError
-        A task wants another sample rate than 16 kHz.
+        A task wants another sample rate than 16 kHz, or is given twice.
     """
 
     def __init__(self, tasks: tuple[Task, ...], hop_samples: int) -> None:
@@ -49,6 +49,8 @@ class Listener:
             rate_hz = task.spec.sample_rate_hz
             if rate_hz != SAMPLE_RATE_HZ:
                 raise UsageError(f"model '{task.name}' wants {rate_hz} Hz, not {SAMPLE_RATE_HZ} Hz")
+            if any(task is other for other in by_spec.get(task.spec, ())):
+                raise UsageError(f"'{task.name}' was given twice: it would hear every frame twice")
             by_spec.setdefault(task.spec, []).append(task)
         self._lanes = [(Frontend(spec), listeners) for spec, listeners in by_spec.items()]
         # The first frame needs more than its hop. Heard at once, this surplus makes every later

@@ -29,7 +29,7 @@ from edgeaudio.events import (
     Gap,
     encode_event,
 )
-from edgeaudio.frontend import FrontendSpec
+from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.history import History
 from edgeaudio.listener import Listener
 from edgeaudio.models.catalogue import list_models
@@ -114,6 +114,42 @@ def test_tasks_of_equal_specs_share_a_frontend():
     listener.hear(noise(0.5), [])
     np.testing.assert_array_equal(one.blocks[0], two.blocks[0])
     assert other.blocks[0].shape[1] == 80
+
+
+def test_ten_tasks_of_one_spec_cost_one_frontend_and_one_pass_of_the_ring(monkeypatch):
+    made, samples, frames = [], [], []
+
+    class Counting(Frontend):
+        def __init__(self, spec):
+            super().__init__(spec)
+            made.append(spec)
+
+        def process(self, x):
+            found = super().process(x)
+            samples.append(len(x))
+            frames.append(len(found))
+            return found
+
+    monkeypatch.setattr("edgeaudio.listener.Frontend", Counting)
+    source = ArraySource(noise(2.0))
+    tasks = [Recorder(FrontendSpec(n_mels=40)) for _ in range(10)]
+    engine = Engine(source, *tasks)
+    engine.listener.warm_up()
+    samples.clear()
+    frames.clear()
+    monkeypatch.setattr(engine.listener, "warm_up", lambda: None)
+    engine.run_until_finished()
+    assert made == [FrontendSpec()]
+    # Two seconds hold 198 windows of 25 ms, 10 ms apart.
+    assert (sum(samples), sum(frames)) == (2 * RATE, 198)
+    assert engine.stats().processed_samples == source.stats().written_samples == 2 * RATE
+    assert all(sum(map(len, task.blocks)) == 198 for task in tasks)
+
+
+def test_a_task_that_is_given_twice_is_refused():
+    task = Recorder()
+    with pytest.raises(UsageError, match="given twice"):
+        Engine(ArraySource(noise(1.0)), task, task)
 
 
 def test_the_audio_path_allocates_nothing_after_its_warm_up():

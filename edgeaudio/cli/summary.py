@@ -23,10 +23,13 @@ class Tally:
     ----------
     captions : bool, optional
         Tell of captions instead of detections.
+    models : bool, optional
+        Count the words of each model apart.
     """
 
-    def __init__(self, *, captions: bool = False) -> None:
+    def __init__(self, *, captions: bool = False, models: bool = False) -> None:
         self._tells_captions = captions
+        self._tells_models = models
         self._names: Counter[str] = Counter()
         self._captions = 0
         self._words = 0
@@ -39,7 +42,7 @@ class Tally:
     def emit(self, event: Event) -> None:
         """Count one event."""
         if isinstance(event, Detection):
-            self._names[event.name] += 1
+            self._names[f"{event.name} ({event.model})" if self._tells_models else event.name] += 1
             if event.latency_s:  # exactly 0 in a replay, which goes by no clock
                 self._latencies_s.append(event.latency_s)
         elif isinstance(event, Caption):

@@ -14,7 +14,6 @@ from edgeaudio.cli.background import StopSignals
 from edgeaudio.cli.common import (
     json_option,
     log_level_option,
-    probability,
     quiet_libraries,
     seconds,
     size,
@@ -32,6 +31,7 @@ from edgeaudio.cli.listening import (
     settle_profile,
     source_options,
 )
+from edgeaudio.cli.several import Choice, Threshold, check_names, choose_models, sharing, threshold
 from edgeaudio.cli.startup import load_numba
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _DEFAULT_MODEL = "wake-computer"
 @dataclass(frozen=True, kw_only=True)
 class _Options(SourceOptions, HookOptions):
     models: tuple[str, ...]
-    threshold: float | None
+    thresholds: tuple[Threshold, ...]
     backend: Runtime | None
     profile: str | None
     as_json: bool
@@ -69,9 +69,11 @@ class _Options(SourceOptions, HookOptions):
 )
 @click.option(
     "--threshold",
-    type=probability,
-    metavar="NUMBER",
-    help="Score at which a word counts, instead of the model's own.",
+    "thresholds",
+    multiple=True,
+    type=threshold,
+    metavar="[MODEL=]NUMBER",
+    help="Score at which a word counts, instead of the models' own or of one's own; repeatable.",
 )
 @profile_option
 @backend_option
@@ -137,7 +139,12 @@ def _run(options: _Options) -> None:
         profile = settle_profile(options.profile)
         load_numba()
         source = open_source(options, profile)
-        tasks = [_load(folder, options, profile) for folder in _model_folders(options)]
+        choices = choose_models(options.models or (_DEFAULT_MODEL,), options.thresholds)
+        tasks = [_load(choice, options, profile) for choice in choices]
+        check_names(tasks)
+        several = len(tasks) > 1
+        if several:
+            click.echo(f"models    {sharing(tasks)}", err=True)
 
         from edgeaudio.cli.session import Session
         from edgeaudio.cli.summary import Tally
@@ -152,21 +159,27 @@ def _run(options: _Options) -> None:
         )
         others = [clips] if clips else []
         Session(
-            engine, events, signals, _output(as_json=options.as_json), Tally(), hook=hook, others=others
+            engine,
+            events,
+            signals,
+            _output(as_json=options.as_json, models=several),
+            Tally(models=several),
+            hook=hook,
+            others=others,
         ).listen()
 
 
-def _output(*, as_json: bool) -> Sink:
+def _output(*, as_json: bool, models: bool) -> Sink:
     from edgeaudio.cli.session import is_terminal
     from edgeaudio.sinks.lines import JsonLines, PlainLines
 
-    lines: Sink = JsonLines(stdout_bytes()) if as_json else PlainLines(stdout_bytes())
+    lines: Sink = JsonLines(stdout_bytes()) if as_json else PlainLines(stdout_bytes(), models=models)
     # Both must be the terminal: where a program reads the events, its own output is on the screen.
     if as_json or not (is_terminal(sys.stdout) and is_terminal(sys.stderr)):
         return lines
     from edgeaudio.sinks.live import LiveLine
 
-    return LiveLine(sys.stderr, lines)
+    return LiveLine(sys.stderr, lines, models=models)
 
 
 def _open_clips(options: _Options) -> ClipSaver | None:
@@ -183,15 +196,7 @@ def _open_clips(options: _Options) -> ClipSaver | None:
     )
 
 
-def _model_folders(options: _Options) -> list[Path]:
-    """Find the models, each once: under a name and a path it would report every word twice."""
-    from edgeaudio.models.catalogue import find_model
-
-    found = (find_model(name) for name in options.models or (_DEFAULT_MODEL,))
-    return list({folder.resolve(): folder for folder in found}.values())
-
-
-def _load(folder: Path, options: _Options, profile: Profile) -> Spotter:
+def _load(choice: Choice, options: _Options, profile: Profile) -> Spotter:
     from edgeaudio.tasks.spotter import Spotter
 
-    return Spotter.load(folder, backend=options.backend, threshold=options.threshold, profile=profile)
+    return Spotter.load(choice.folder, backend=options.backend, threshold=choice.threshold, profile=profile)

@@ -30,8 +30,14 @@ CAUSES = {
 """Each `GapCause` in words."""
 
 
-def describe(event: Event) -> str:
+def describe(event: Event, *, models: bool = False) -> str:
     """Say in one line what happened, beginning with the second at which it did.
+
+    Parameters
+    ----------
+    event : Event
+    models : bool
+        Say of a word which model has heard it, too: where there are several.
 
     Examples
     --------
@@ -44,7 +50,8 @@ def describe(event: Event) -> str:
         snr = "" if event.snr_db is None else f"  SNR {event.snr_db:.0f} dB"
         # A replay goes by no clock: its latency is exactly 0 and means nothing.
         latency = f"  latency {event.latency_s:.2f} s" if event.latency_s else ""
-        text = f"{event.name}  {event.score:.2f}{snr}{latency}"
+        name = f"{event.name} ({event.model})" if models else event.name
+        text = f"{name}  {event.score:.2f}{snr}{latency}"
         at_s = event.end_sample / event.sample_rate_hz
     elif isinstance(event, NearMiss):
         text = f"almost {event.name}  {event.score:.2f} of {event.threshold:.2f}"
@@ -106,14 +113,15 @@ class JsonLines:
 
 
 class PlainLines:
-    """Write each event as one line of plain text (UTF-8) and flush it."""
+    """Write each event as one line of plain text (UTF-8) and flush it; with `models`, see `describe`."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, *, models: bool = False) -> None:
         self._stream = stream
+        self._models = models
 
     def emit(self, event: Event) -> None:
         """Write one event; raises as `JsonLines.emit` does."""
-        write_record(self._stream, describe(event).encode() + b"\n")
+        write_record(self._stream, describe(event, models=self._models).encode() + b"\n")
 
     def close(self) -> None:
         """Every line was flushed already."""

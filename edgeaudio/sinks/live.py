@@ -34,6 +34,8 @@ class LiveLine:
         Columns of the terminal right now.
     clock : callable, optional
         Monotonic seconds.
+    models : bool
+        Say which model has heard a word.
     """
 
     def __init__(
@@ -43,11 +45,12 @@ class LiveLine:
         *,
         width: Callable[[], int] = lambda: shutil.get_terminal_size().columns,
         clock: Callable[[], float] = time.monotonic,
+        models: bool = False,
     ) -> None:
         self._stream = stream
         self._above = above
         self._width = width
-        self._status = Status(stream, clock)
+        self._status = Status(stream, clock, models=models)
         self._lock = threading.RLock()
         self._shown = ""
 

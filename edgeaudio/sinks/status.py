@@ -32,10 +32,15 @@ class Status:
         The terminal; one that knows no block characters gets ASCII.
     clock : callable, optional
         Monotonic seconds.
+    models : bool
+        Say which model has heard a word.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, stream: TextIO, clock: Callable[[], float] = time.monotonic, *, models: bool = False
+    ) -> None:
         self._clock = clock
+        self._models = models
         self._last: tuple[Detection, float] | None = None
         self._lost_s = 0.0
         self._warning: tuple[str, float] | None = None
@@ -69,7 +74,8 @@ class Status:
         parts = [f"! {warning}"] if warning else []
         if self._last:
             event, at = self._last
-            parts.append(f"{printable(event.name)} {event.score:.2f}, {_age(now - at)} ago")
+            name = f"{event.name} ({event.model})" if self._models else event.name
+            parts.append(f"{printable(name)} {event.score:.2f}, {_age(now - at)} ago")
         else:
             parts.append(f"listening {_age(heard_s)}")
         text = "  ".join([level, *parts])
