@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ from edgeaudio.listener import Listener
 from edgeaudio.models.catalogue import list_models
 from edgeaudio.profiles import Profile
 from edgeaudio.testing import chunkings, scripted_spotter
+from tests.allocation import allocated
 from tests.staged import RATE, Recorder, StagedSource, live, names, noise
 
 DEMO = Path(edgeaudio.__file__).parent / "assets" / "demo.flac"
@@ -161,18 +161,14 @@ def test_the_audio_path_allocates_nothing_after_its_warm_up():
     events = []
     for _ in range(50):
         listener.hear(block, events)
-    tracemalloc.start()
-    try:
-        listener.hear(block, events)
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
+
+    def work():
         for _ in range(200):
             listener.hear(block, events)
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before < 512  # a counter that grew beyond the small integers is a new object
-    assert peak - before < 4096  # a block of 1280 float32 would be 5120 bytes
+
+    kept, peak = allocated(work)
+    assert kept < 512  # a counter that grew beyond the small integers is a new object
+    assert peak < 4096  # a block of 1280 float32 would be 5120 bytes
 
 
 def test_five_lines_from_another_thread():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeaudio.framering import FrameRing
+from tests.allocation import allocated
 
 HOP = 160
 
@@ -148,16 +148,9 @@ def test_writing_allocates_nothing():
             ring.advance(len(ring.peek(16)))
 
     pass_on(300)
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        pass_on(300)
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before < 512  # a counter that grew beyond the small integers is a new object
-    assert peak - before < 1024  # views; a block of 8 frames would be 2560 bytes
+    kept, peak = allocated(lambda: pass_on(300))
+    assert kept < 512  # a counter that grew beyond the small integers is a new object
+    assert peak < 1024  # views; a block of 8 frames would be 2560 bytes
 
 
 def test_two_threads_agree_about_every_frame():

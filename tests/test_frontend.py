@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from edgeaudio.errors import ConfigError, UsageError
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.types import Frames, Samples
 from tests import reference
+from tests.allocation import allocated
 
 RATE_HZ = 16_000
 
@@ -237,19 +237,17 @@ def test_frames_are_a_view_of_one_buffer_and_calls_allocate_nothing() -> None:
     blocks = cut(noise(RATE_HZ), [160])
     views = [frontend.process(block) for block in blocks]
     assert all(np.shares_memory(views[-1], view) for view in views if view.size)
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
+
+    def work() -> None:
         for _ in range(20):
             for block in blocks:
                 frontend.process(block)
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+
+    kept, peak = allocated(work)
     # The returned view object and loop variables live at any moment; a single frame has 160 bytes
     # and a single block 640, so 2000 calls that kept or made an array each would show.
-    assert after - before < 500
-    assert peak - before < 1500
+    assert kept < 500
+    assert peak < 1500
 
 
 def test_accepts_read_only_blocks() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import tracemalloc
 from collections import deque
 from typing import get_args
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from edgeaudio.events import Gap, GapCause
 from edgeaudio.ring import CAPACITY, LOST, READ, WRITTEN, RingBuffer, load_acquire, store
 from edgeaudio.types import Samples
+from tests.allocation import allocated
 
 CAUSES = get_args(GapCause)
 
@@ -234,16 +234,12 @@ def test_steady_use_allocates_nothing() -> None:
 
     for _ in range(100):
         once()
-    tracemalloc.start()
-    try:
-        once()
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
+
+    def work() -> None:
         for _ in range(2000):
             once()
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+
     # A view is a Python object of about 100 bytes; half a block (320 bytes) would be a copy.
-    assert after - before < 200
-    assert peak - before < 1000
+    kept, peak = allocated(work)
+    assert kept < 200
+    assert peak < 1000

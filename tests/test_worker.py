@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from edgeaudio.listener import Listener
 from edgeaudio.profiles import Profile
 from edgeaudio.testing import scripted_spotter
 from edgeaudio.worker import Relay
+from tests.allocation import allocated
 from tests.staged import RATE, Recorder, Scribe, StagedSource, captions, live, names, noise
 
 BLOCK_S = 0.08
@@ -210,17 +210,9 @@ def test_the_audio_path_allocates_nothing_on_its_way_to_the_worker():
             relays[0].work(events)
 
     hear(300)
-    tracemalloc.start()
-    try:
-        hear(1)
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        hear(300)
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before < 512  # a counter that grew beyond the small integers is a new object
-    assert peak - before < 4096
+    kept, peak = allocated(lambda: hear(300))
+    assert kept < 512  # a counter that grew beyond the small integers is a new object
+    assert peak < 4096
     assert relays[0].stats().skipped_samples == 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import tracemalloc
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from edgeaudio.decoding.language import Language
 from edgeaudio.decoding.pool import Mark
 from edgeaudio.decoding.search import LexiconDecoder
 from edgeaudio.errors import ModelError, UsageError
+from tests.allocation import allocated
 from tests.decoding.frames import CUTS, frames_of_path, pieces, random_frames
 from tests.decoding.slow_search import log_add, readings, spellings
 
@@ -180,19 +180,14 @@ def test_an_endless_stream_needs_no_more_memory() -> None:
 def test_processing_allocates_nothing() -> None:
     decoder = phone_decoder(trigrams(3, SAID), Usual())
     frames = random_frames(5, 2, len(PHONES), 1.0)
-    sizes = []
-    tracemalloc.start()
-    try:
-        for _ in range(5):  # what is not compiled yet is compiled, and free lists fill
-            for _ in range(600):
-                decoder.process(frames)
-            decoder.reset()
-            gc.collect()
-            sizes.append(tracemalloc.get_traced_memory()[0])
-    finally:
-        tracemalloc.stop()
+
+    def work() -> None:
+        for _ in range(600):
+            decoder.process(frames)
+        decoder.reset()
+
     # The smallest object a call would be 600 × 16 bytes a round.
-    assert sizes[-1] - sizes[-2] < 9600
+    assert allocated(work).kept < 9600
 
 
 def test_a_full_pool_decides_the_oldest_words() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from edgeaudio.profiling.probe import (
     watch_source,
 )
 from edgeaudio.testing import scripted_spotter
+from tests.allocation import allocated
 
 
 def busy(ms):
@@ -204,19 +203,7 @@ def test_nothing_is_allocated_after_the_warm_up():
                 wait(1280, 0.1)
             log.collect()
 
-    work()
-    gc.collect()
-    gc.disable()
-    tracemalloc.start()
-    try:
-        work()
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        work()
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-        gc.enable()
     # Nothing remains of 4800 passes; until they are collected, 360 numbers of 32 bytes, twice in a list.
-    assert after - before <= 256
-    assert peak - before <= 40_000
+    kept, peak = allocated(work)
+    assert kept <= 256
+    assert peak <= 40_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from edgeaudio.events import DeviceLost, DeviceRestored
 from edgeaudio.sources import Microphone, microphone, reopen
 from edgeaudio.sources.callback import Port
 from edgeaudio.sources.devices import DeviceInfo
+from tests.allocation import allocated
 from tests.pulse import until
 from tests.sources.fakes import FakeStream
 from tests.sources.reading import Listener
@@ -199,20 +199,16 @@ def test_listening_for_long_takes_no_memory(desk: Desk, rate_hz: int) -> None:
     mic = Microphone()
     mic.start()
 
-    def listen(n_blocks: int) -> int:
+    def listen(n_blocks: int) -> None:
         for _ in range(n_blocks):
             desk.streams[0].feed(rate_hz // 100)
             mic.wait(1, timeout_s=0.0)
             mic.ring.advance(mic.ring.available)
-        return tracemalloc.get_traced_memory()[0]
 
     listen(1100)  # Python 3.10 gives a function a cache when it is called for the 1024th time
-    tracemalloc.start()
     try:
-        before = listen(200)
-        after = listen(2000)
+        kept = allocated(lambda: listen(700)).kept
     finally:
-        tracemalloc.stop()
         mic.stop()
-    # One sample kept of each block would be 8000 bytes.
-    assert after - before < 2000
+    # One sample kept of each block would be 2800 bytes.
+    assert kept < 2000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import msgspec
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import Captions
 from edgeaudio.tasks.acoustic import StreamingAcoustic
 from edgeaudio.testing import ScriptedBackend, chunkings, scripted_captions_manifest, scripted_manifest
+from tests.allocation import allocated
 
 MANIFEST = scripted_captions_manifest(["go", "stop"])
 
@@ -150,15 +149,13 @@ def test_nothing_is_allocated_after_the_first_call():
     blocks = [frames(n) for n in (8, 8, 16, 5, 11)]
     for block in blocks:
         one.process(block)
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
+
+    def work():
         for _ in range(100):
             for block in blocks:
                 one.process(block)
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+
     # Views and numbers come and go (a few hundred bytes each); a step's frames would be 2,560.
-    assert after - before < 500
-    assert peak - before < 2000
+    kept, peak = allocated(work)
+    assert kept < 500
+    assert peak < 2000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tracemalloc
 
 import msgspec
 import numpy as np
@@ -26,6 +25,7 @@ from edgeaudio.testing import (
     scripted_manifest,
     scripted_recognizer,
 )
+from tests.allocation import allocated
 
 MANIFEST = scripted_captions_manifest(["sound"])
 QUIET = (8.0, -8.0)
@@ -328,17 +328,15 @@ def test_nothing_comes_of_silence_and_nothing_is_allocated():
     block = nothing(16)
     for _ in range(10):
         assert one.process(block) == []
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
+
+    def work():
         for _ in range(200):
             one.process(block)
-        after, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+
     # Views, an empty list and numbers come and go; one step's frames would be 2,560 bytes.
-    assert after - before < 500
-    assert peak - before < 2500
+    kept, peak = allocated(work)
+    assert kept < 500
+    assert peak < 2500
     assert one.flush() == []
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import msgspec
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from edgeaudio.errors import ModelError
 from edgeaudio.models.manifest import Captions, Window
 from edgeaudio.tasks.windowed import WindowedAcoustic
 from edgeaudio.testing import chunkings, scripted_captions_manifest
+from tests.allocation import allocated
 
 LEFT, CHUNK, AHEAD = 8, 16, 12
 
@@ -123,16 +122,13 @@ def test_a_long_stream_takes_no_more_memory():
     one, table = WindowedAcoustic(Recorder(), manifest(normalise="running")), frames(16)
     one._graph.seen = None
     one._graph.step = lambda window: one._graph._logits
-    for _ in range(200):
-        one.process(table)
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    for _ in range(2000):
-        one.process(table)
-    grown = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
-    # What tracemalloc itself keeps of a few lines.
-    assert grown < 10_000
+
+    def work():
+        for _ in range(400):
+            one.process(table)
+
+    # The smallest object a call would be 400 × 16 bytes.
+    assert allocated(work).kept < 6400
 
 
 def test_nothing_heard_is_nothing_decided():
