@@ -19,6 +19,13 @@ from edgeaudio.cli.common import (
     size,
     stdout_bytes,
 )
+from edgeaudio.cli.keeping import (
+    KeepingOptions,
+    keeping_options,
+    open_ledger,
+    set_apart,
+    settle_decision,
+)
 from edgeaudio.cli.listening import (
     HookOptions,
     SourceOptions,
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
     from edgeaudio.profiles import Profile, Runtime
     from edgeaudio.sinks import Sink
     from edgeaudio.sinks.clips import ClipSaver
+    from edgeaudio.sinks.cutter import Tape
     from edgeaudio.tasks.spotter import Spotter
 
 __all__ = ["wake"]
@@ -46,7 +54,7 @@ _DEFAULT_MODEL = "wake-computer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, HookOptions):
+class _Options(SourceOptions, HookOptions, KeepingOptions):
     models: tuple[str, ...]
     thresholds: tuple[Threshold, ...]
     backend: Runtime | None
@@ -113,6 +121,7 @@ class _Options(SourceOptions, HookOptions):
     show_default=True,
     help="The most that all clips may take; the oldest go first.",
 )
+@keeping_options
 @log_level_option
 def wake(**options: Any) -> None:
     """Listen for wake words and spoken commands.
@@ -135,13 +144,19 @@ def _run(options: _Options) -> None:
         if hook is not None:
             stack.callback(hook.close, discard=True)
             signals.on_second = hook.kill
-        clips = _open_clips(options)
+        tape = _tape(options)
+        clips = _open_clips(options, tape)
+        ledger = open_ledger(options, tape, wait=options.fast)
         profile = settle_profile(options.profile)
         load_numba()
         source = open_source(options, profile)
         choices = choose_models(options.models or (_DEFAULT_MODEL,), options.thresholds)
         tasks = [_load(choice, options, profile) for choice in choices]
         check_names(tasks)
+        for task, choice in zip(tasks, choices, strict=True):
+            settle_decision(task, choice.threshold, options.near_ratio)
+        if ledger is not None:
+            ledger.know(tasks)
         several = len(tasks) > 1
         if several:
             click.echo(f"models    {sharing(tasks)}", err=True)
@@ -150,17 +165,17 @@ def _run(options: _Options) -> None:
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
-        engine = Engine(source, *tasks, profile=profile, history=clips.history if clips else None)
+        engine = Engine(source, *tasks, profile=profile, history=tape)
         # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
         events = (
             stack.enter_context(engine)
             if source.live
             else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
         )
-        others = [clips] if clips else []
+        others: list[Sink] = [sink for sink in (clips, ledger) if sink is not None]
         Session(
             engine,
-            events,
+            events if options.near_misses else set_apart(events, ledger),
             signals,
             _output(as_json=options.as_json, models=several),
             Tally(models=several),
@@ -182,7 +197,23 @@ def _output(*, as_json: bool, models: bool) -> Sink:
     return LiveLine(sys.stderr, lines, models=models)
 
 
-def _open_clips(options: _Options) -> ClipSaver | None:
+def _tape(options: _Options) -> Tape | None:
+    """Return what clips are cut from, as long as any of them needs it."""
+    lengths = []
+    if options.clips_dir is not None:
+        lengths.append(options.pre_roll_s + options.post_roll_s)
+    if options.ledger_dir is not None:
+        from edgeaudio.sinks.ledger import CLIP_S
+
+        lengths.append(CLIP_S)
+    if not lengths:
+        return None
+    from edgeaudio.sinks.cutter import Tape
+
+    return Tape(max(lengths))
+
+
+def _open_clips(options: _Options, tape: Tape | None) -> ClipSaver | None:
     if options.clips_dir is None:
         return None
     from edgeaudio.sinks.clips import ClipSaver
@@ -193,6 +224,7 @@ def _open_clips(options: _Options) -> ClipSaver | None:
         post_roll_s=options.post_roll_s,
         limit_bytes=options.clips_limit_bytes,
         wait=options.fast,
+        tape=tape,
     )
 
 

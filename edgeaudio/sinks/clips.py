@@ -23,7 +23,7 @@ from edgeaudio.events import Detection, Event
 from edgeaudio.sinks.cutter import Cutter, Tape
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["ClipSaver", "check_folder", "to_pcm", "wav_bytes", "write_wav"]
+__all__ = ["ClipSaver", "check_folder", "stamp", "to_pcm", "wav_bytes", "write_wav"]
 
 _OURS = re.compile(r"\d{8}T\d{6}\.\d{3}Z-\d{4,}-[\w-]+\.wav(\.part)?")
 _WAV_HEADER_BYTES = 44
@@ -78,7 +78,7 @@ class ClipSaver(Cutter):
         """Write one file."""
         self._number += 1
         name = re.sub(r"[^\w-]", "_", getattr(event, "name", "")) or "_"
-        self._save(f"{_stamp(at)}-{self._number:04d}-{name}.wav", samples)
+        self._save(f"{stamp(at)}-{self._number:04d}-{name}.wav", samples)
 
     def _save(self, name: str, samples: Samples) -> None:
         size = _WAV_HEADER_BYTES + 2 * len(samples)
@@ -126,10 +126,12 @@ def to_pcm(samples: Samples) -> NDArray[np.int16]:
     The scale is 32768 as in the decoders, so that 16-bit audio comes out as it went in.
     """
     scaled = np.nan_to_num(np.rint(samples * 32768.0), nan=0.0)
-    return np.clip(scaled, -32768, 32767).astype("<i2")
+    pcm: NDArray[np.int16] = np.clip(scaled, -32768, 32767).astype("<i2")
+    return pcm
 
 
-def _stamp(at: datetime) -> str:
+def stamp(at: datetime) -> str:
+    """Return a time in UTC as part of a file name that sorts by it."""
     return f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03d}Z"
 
 

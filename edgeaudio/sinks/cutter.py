@@ -46,6 +46,7 @@ class Tape(History):
         self._watchers.append(heard)
 
     def append(self, block: Samples, start_sample: int) -> None:
+        """Keep a block, see `History.append`, and tell the watchers."""
         if start_sample > self.end_sample:
             self._tell(start_sample)
         super().append(block, start_sample)
@@ -110,7 +111,7 @@ class Cutter(ABC):
     def keep(self, event: Event, at: datetime, samples: Samples) -> None:
         """Keep what was cut out around an event that was told at `at`; in the thread. May raise OSError."""
 
-    def rest(self) -> None:
+    def rest(self) -> None:  # noqa: B027 - most have nothing to do
         """Do what is due from time to time; in the thread. May raise OSError."""
 
     def emit(self, event: Event) -> None:

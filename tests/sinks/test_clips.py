@@ -15,6 +15,7 @@ import pytest
 from edgeaudio.errors import OutputError
 from edgeaudio.sinks import clips as module
 from edgeaudio.sinks.clips import ClipSaver, write_wav
+from edgeaudio.sinks.cutter import Cutter
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 from tests.pulse import until
 from tests.sinks.samples import detection
@@ -24,7 +25,7 @@ STREAM: Samples = (np.arange(10 * SAMPLE_RATE_HZ) % 30011 / 32768).astype(np.flo
 """Every sample tells where it stands, and is a whole 16-bit number."""
 
 
-def play(saver: ClipSaver, start_s: float, end_s: float) -> None:
+def play(saver: Cutter, start_s: float, end_s: float) -> None:
     """Feed part of the stream as an engine would."""
     for at in range(round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ), BLOCK):
         saver.history.append(STREAM[at : min(at + BLOCK, round(end_s * SAMPLE_RATE_HZ))], at)
