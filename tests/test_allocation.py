@@ -26,7 +26,11 @@ def test_garbage_that_only_the_collector_frees_counts_as_kept():
 
 def test_what_others_allocate_or_free_in_one_round_is_not():
     theirs = []
-    steps = iter(
-        [lambda: None, lambda: theirs.append(bytes(50_000)), theirs.clear, lambda: None, lambda: None]
-    )
-    assert allocated(lambda: next(steps)()).kept < 100
+    steps = [lambda: None] * 5
+    steps[1:3] = lambda: theirs.append(bytes(50_000)), theirs.clear
+    rest = iter(steps)
+
+    def one_round():
+        next(rest)()
+
+    assert allocated(one_round).kept < 100
