@@ -19,10 +19,11 @@ from typing import TypeAlias
 import numpy as np
 
 from edgeaudio.errors import EdgeAudioError, MissingDependencyError, OutputError, UsageError
-from edgeaudio.training.voices import ENGINES, Engine, Spoken, Utterance
+from edgeaudio.training.takes import Take, draw
+from edgeaudio.training.voices import ENGINES, Engine, Spoken
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["COLUMNS", "HELD_OUT", "engine_report", "synthesise"]
+__all__ = ["COLUMNS", "HELD_OUT", "EngineVoices", "engine_report", "synthesise", "voice_report"]
 
 MAX_CHARACTERS = 200
 ATTEMPTS = 8
@@ -35,29 +36,10 @@ HELD_OUT = ("flite/rms",)
 
 LICENCE = "synthetic, made by edgeaudio"
 
-# What stands before and after a phrase. Longer phrases are spoken on their own.
-CARRIERS = (
-    ("please say", "now"), ("hey", ""), ("so", "please"), ("now", ""), ("", "please"), ("I said", "again"),
-    ("the word is", ""), ("he told me", "twice"), ("and", "one more time"), ("", "if you can"),
-    ("well", "is what I mean"), ("could you", "for me"), ("it was", "after all"), ("maybe", "or not"),
-)  # fmt: skip
-CARRIER_SHARE = 0.4
-CARRIER_MAX_WORDS = 3
-
-# Adults' vocal tracts differ by about 15 % around their mean, children's are up to 30 % shorter.
-WARP = (0.85, 1.25)
-# People say single words slowly: 0.5 s where an engine in mid-sentence takes 0.25 s.
-RATE = (0.5, 1.15)
 # Engines swallow function words: an "on" of 0.1 s is no spoken command. Such a clip is asked for
 # again, each time more slowly.
 SHORTEST_S = 0.22
-SLOWER = 0.8
-PITCH = (0.8, 1.25)
-PITCH_PER_WARP = 2.5
-"""A short tract comes with a high voice: pitch grows as this power of the warp (1.2 → 1.6)."""
-RANGE = (0.4, 1.6)
 
-MARGIN_S = (0.03, 0.06)
 SILENCE_DB = -45.0
 PEAK = 0.5
 
@@ -67,21 +49,26 @@ _Clip: TypeAlias = tuple[Samples, int, int]
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """One clip to be made."""
+class EngineVoices:
+    """An engine's voices on this machine, those that it lacks, and the command that installs all."""
 
-    phrase: str
-    number: int
-    engine: Engine
-    utterance: Utterance
-    warp: float
-    margins_s: tuple[float, float]
+    name: str
+    voices: tuple[str, ...]
+    missing: tuple[str, ...]
+    install: str
 
-    @property
-    def speaker(self) -> str:
-        u = self.utterance
-        setting = f"w{self.warp:.2f}p{u.pitch * self.warp:.2f}r{u.rate * self.warp:.2f}"
-        return f"{self.engine.name}/{u.voice}/{setting}"
+
+def voice_report() -> list[EngineVoices]:
+    """Voices of every known engine, installed or not."""
+    return [
+        EngineVoices(
+            engine.name,
+            engine.voices,
+            tuple(voice for voice in engine.known if voice not in engine.voices),
+            engine.install,
+        )
+        for engine in ENGINES
+    ]
 
 
 def engine_report() -> list[tuple[str, bool, str]]:
@@ -111,7 +98,8 @@ def synthesise(
     per_phrase : int or mapping
         Clips of each phrase.
     engines : sequence of str, optional
-        Names of engines to draw from, in equal parts; all installed ones if None.
+        Names of engines to draw from; all installed ones if None. An engine speaks the oftener the more
+        voices it has, but one without recorded voices at most a fifth of all, unless it is the only one.
     seed : int
         Equal arguments and engines give equal files. The draws for a phrase do not depend on what
         other phrases are asked for.
@@ -147,7 +135,7 @@ def synthesise(
         for attempt in range(ATTEMPTS):
             # The last attempt is the phrase alone: no neighbour can swallow it.
             framed = carriers and attempt < ATTEMPTS - 1
-            plans = [_plan(p, n, attempt, engines=chosen, seed=seed, carriers=framed) for p, n in todo]
+            plans = [draw(p, n, attempt, engines=chosen, seed=seed, carriers=framed) for p, n in todo]
             todo = []
             for plan, clip in _speak(plans, chosen):
                 if clip is None:
@@ -170,7 +158,7 @@ def synthesise(
     return manifest
 
 
-def _speak(plans: list[_Plan], engines: list[Engine]) -> Iterator[tuple[_Plan, _Clip | None]]:
+def _speak(plans: list[Take], engines: list[Engine]) -> Iterator[tuple[Take, _Clip | None]]:
     """Let each engine say its share in one go."""
     for engine in engines:
         own = [plan for plan in plans if plan.engine is engine]
@@ -219,28 +207,7 @@ def _active(spoken: Spoken) -> tuple[int, int] | None:
     return spoken.start + int(loud[0]) * frame, spoken.start + (int(loud[-1]) + 1) * frame
 
 
-def _plan(
-    phrase: str, number: int, attempt: int, *, engines: list[Engine], seed: int, carriers: bool
-) -> _Plan:
-    """Draw everything about one clip from a generator of its own."""
-    rng = np.random.default_rng([seed, zlib.crc32(phrase.encode()), number, attempt])
-    engine = engines[int(rng.integers(len(engines)))]
-    voice = engine.voices[int(rng.integers(len(engine.voices)))]
-    before, after = CARRIERS[int(rng.integers(len(CARRIERS)))]
-    framed = carriers and engine.marks_words and len(phrase.split()) <= CARRIER_MAX_WORDS
-    if not framed or rng.random() > CARRIER_SHARE:
-        before = after = ""
-    warp, rate, pitch, swing = (
-        float(np.exp(rng.uniform(np.log(low), np.log(high)))) for low, high in (WARP, RATE, PITCH, RANGE)
-    )
-    pitch *= warp**PITCH_PER_WARP
-    margins = rng.uniform(*MARGIN_S, size=2)
-    rate *= SLOWER**attempt
-    utterance = Utterance(phrase, voice, before, after, rate=rate / warp, pitch=pitch / warp, range=swing)
-    return _Plan(phrase, number, engine, utterance, warp, (float(margins[0]), float(margins[1])))
-
-
-def _write(folder: Path, plan: _Plan, clip: _Clip, held_out: Sequence[str]) -> tuple[str, ...]:
+def _write(folder: Path, plan: Take, clip: _Clip, held_out: Sequence[str]) -> tuple[str, ...]:
     import soundfile
 
     samples, start, end = clip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ import soundfile
 from edgeaudio.errors import EdgeAudioError, MissingDependencyError, OutputError, UsageError
 from edgeaudio.evaluation.manifest import read_manifest
 from edgeaudio.training import synth
+from edgeaudio.training.takes import draw
 from edgeaudio.training.voices import ENGINES, Engine, Spoken, Utterance
-from edgeaudio.training.voices import espeak as espeak_module
+from edgeaudio.training.voices import engine as engine_module
 
 RATE_HZ = 22050
 
@@ -27,6 +29,7 @@ class ToneEngine:
     name: str = "tone"
     install: str = "pip install tone"
     voices: tuple[str, ...] = ("one", "two")
+    known: tuple[str, ...] = ("one", "two")
     marks_words: bool = True
     failing: bool = False
     word_s: float = 0.3
@@ -141,8 +144,8 @@ def test_a_crash_of_espeak_loses_what_followed_and_nothing_else(monkeypatch: pyt
     assert whole is not None
     # Two whole answers, their headers of 16 bytes included, and half of the third.
     size = 2 * (16 + 2 * whole.samples.size) + whole.samples.size
-    speak = espeak_module.output
-    monkeypatch.setattr(espeak_module, "output", lambda *given, **where: speak(*given, **where)[:size])
+    speak = engine_module.output
+    monkeypatch.setattr(engine_module, "output", lambda *given, **where: speak(*given, **where)[:size])
     assert [spoken is not None for spoken in engine.say(utterances)] == [True, True, False, False]
 
 
@@ -267,6 +270,42 @@ def test_a_missing_engine_says_how_to_get_it(tone: ToneEngine, tmp_path: Path) -
     assert synth.engine_report() == [("tone", False, "pip install tone")]
 
 
+def test_missing_voices_are_reported(tone: ToneEngine) -> None:
+    tone.voices = ("two", "three")
+    (report,) = synth.voice_report()
+    assert (report.name, report.voices, report.missing) == ("tone", ("two", "three"), ("one",))
+    assert report.install == "pip install tone"
+
+
+def test_formants_speak_a_fifth_and_engines_of_many_voices_more() -> None:
+    formant = ToneEngine("espeak-ng", voices=tuple(map(str, range(500))))
+    many, one = ToneEngine("many", voices=tuple("abcdefghi")), ToneEngine("one", voices=("a",))
+
+    def drawn(*engines: Engine) -> Counter[str]:
+        takes = (draw("go", n, 0, engines=list(engines), seed=1, carriers=True) for n in range(1000))
+        return Counter(take.engine.name for take in takes)
+
+    counts = drawn(formant, many, one)
+    # 200, 600 and 200 (√9 : √1 of four fifths), each within four standard deviations of 1000 draws.
+    assert 150 <= counts["espeak-ng"] <= 250
+    assert 538 <= counts["many"] <= 662
+    assert 150 <= counts["one"] <= 250
+    assert set(drawn(formant)) == {"espeak-ng"}
+    assert set(drawn(many, one)) == {"many", "one"}
+
+
+def test_phrases_are_spoken_faster_than_single_words() -> None:
+    engines: list[Engine] = [ToneEngine()]
+    takes = [
+        [draw(phrase, n, 0, engines=engines, seed=1, carriers=True) for n in range(200)]
+        for phrase in ("computer", "hey computer")
+    ]
+    word, phrase = (float(np.median([t.utterance.rate * t.warp for t in some])) for some in takes)
+    # The middles of the two ranges, √(0.5 · 1.15) and √(0.6 · 1.35).
+    assert word == pytest.approx(0.76, abs=0.06)
+    assert phrase == pytest.approx(0.9, abs=0.06)
+
+
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
 def test_an_adapter_without_its_program_has_no_voices(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
@@ -275,7 +314,7 @@ def test_an_adapter_without_its_program_has_no_voices(
     monkeypatch.setattr("ctypes.util.find_library", lambda _name: None)
     absent = type(engine)()
     assert absent.voices == ()
-    with pytest.raises(MissingDependencyError, match="apt-get install"):
+    with pytest.raises(MissingDependencyError, match=r"apt-get install|pip install"):
         next(iter(absent.say([Utterance("go", "any")])))
 
 

@@ -10,10 +10,24 @@ from edgeaudio.training.voices.engine import Engine, Spoken, Utterance
 from edgeaudio.training.voices.espeak import Espeak
 from edgeaudio.training.voices.festival import Festival
 from edgeaudio.training.voices.flite import Flite
+from edgeaudio.training.voices.mbrola import Mbrola
 from edgeaudio.training.voices.pico import Pico
+from edgeaudio.training.voices.piper import Piper
 from edgeaudio.training.voices.rhvoice import RHVoice
 
-__all__ = ["ENGINES", "Engine", "Espeak", "Festival", "Flite", "Pico", "RHVoice", "Spoken", "Utterance"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "Espeak",
+    "Festival",
+    "Flite",
+    "Mbrola",
+    "Pico",
+    "Piper",
+    "RHVoice",
+    "Spoken",
+    "Utterance",
+]
 
-ENGINES: tuple[Engine, ...] = (Espeak(), Flite(), Festival(), Pico(), RHVoice())
+ENGINES: tuple[Engine, ...] = (Espeak(), Flite(), Festival(), Pico(), RHVoice(), Mbrola(), Piper())
 """Every engine that edgeaudio can drive, installed or not."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from edgeaudio.errors import EdgeAudioError, MissingDependencyError
 from edgeaudio.types import Samples
@@ -14,6 +18,14 @@ from edgeaudio.types import Samples
 __all__ = ["Engine", "Spoken", "Utterance"]
 
 TIMEOUT_S = 300
+
+HEADER = struct.Struct("<4i")
+"""Of a worker's answer: number of samples that follow as int16, their rate in Hz, first and last
+sample of the phrase; -1 samples stand for a failure."""
+FAILED = HEADER.pack(-1, 0, 0, 0)
+
+ROOT = Path(__file__).parents[3]
+"""Where ``python -m`` finds this package even if it is not installed."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +71,11 @@ class Engine(Protocol):
 
     name: str
     install: str
-    """Command that installs the engine on Debian and Ubuntu."""
+    """Command that installs the engine and its voices on Debian and Ubuntu."""
     marks_words: bool
     """Whether it tells where in a sentence a word stands; if not, it says phrases on their own."""
+    known: tuple[str, ...]
+    """Voices that the command installs; none if the engine takes whatever there is."""
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -99,3 +113,20 @@ def spoken_alone(utterance: Utterance, path: Path) -> Spoken | None:
         return None
     samples, rate = read(path)
     return Spoken(samples, rate, 0, samples.size)
+
+
+def answers(worker: Sequence[str], utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
+    """What a worker says to a batch: JSON lines to its standard input, :data:`HEADER` and samples back."""
+    lines = "".join(json.dumps(asdict(utterance)) + "\n" for utterance in utterances)
+    answer = output(worker, lines.encode(), cwd=ROOT)
+    place = 0
+    for _ in utterances:
+        # A crash ends the answer early: this utterance and those after it are lost.
+        header = answer[place : place + HEADER.size]
+        n, rate, start, end = HEADER.unpack(header) if len(header) == HEADER.size else (-1, 0, 0, 0)
+        first, place = place + HEADER.size, place + HEADER.size + 2 * max(n, 0)
+        if n < 0 or place > len(answer):
+            yield None
+            continue
+        samples = np.frombuffer(answer, "<i2", n, first) * np.float32(1 / 32768)
+        yield Spoken(samples, rate, start, end)

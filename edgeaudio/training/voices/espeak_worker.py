@@ -5,9 +5,7 @@ phase of a voice's flutter from one utterance to the next: only a fresh process 
 thing twice. And should a voice crash it, training goes on.
 
 Without an argument it prints the names of all voice variants. With the argument ``say`` it reads
-:class:`Utterance` as JSON lines and answers each with four little-endian int32 (number of
-samples, rate in Hz, first and last sample of the phrase) and the samples as int16; -1 samples
-stand for a failure.
+:class:`Utterance` as JSON lines and answers each as :data:`~edgeaudio.training.voices.engine.HEADER` says.
 """
 
 from __future__ import annotations
@@ -16,19 +14,15 @@ import ctypes
 import ctypes.util
 import json
 import math
-import struct
 import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.training.voices.engine import Utterance
+from edgeaudio.training.voices.engine import FAILED, HEADER, Utterance
 
-__all__ = ["HEADER", "Library"]
-
-HEADER = struct.Struct("<4i")
-FAILED = HEADER.pack(-1, 0, 0, 0)
+__all__ = ["Library"]
 
 
 class _Event(ctypes.Structure):
@@ -82,13 +76,18 @@ class Library:
             raise OSError("libespeak-ng is not installed")
         self._library = ctypes.CDLL(path)
         self._library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
-        self.sample_rate_hz = self._library.espeak_Initialize(self._SYNCHRONOUS, 0, None, 0)
-        if self.sample_rate_hz <= 0:
+        if self._library.espeak_Initialize(self._SYNCHRONOUS, 0, None, 0) <= 0:
             raise OSError("libespeak-ng does not find its data")
         self._callback = _CALLBACK(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
         self._blocks: list[NDArray[np.int16]] = []
         self._words: dict[int, int] = {}
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """That of the voice last used: MBROLA's have their own."""
+        rate: int = self._library.espeak_ng_GetSampleRate()
+        return rate
 
     def variants(self) -> list[str]:
         """Names of the voice variants, such as ``f3`` or ``klatt2``."""

@@ -20,9 +20,9 @@ class Festival:
     name = "festival"
     install = "apt-get install festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts"
     marks_words = True
+    known: tuple[str, ...] = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 
     BATCH = 100
-    VOICES = ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
     # Mean and spread of the pitch, Hz, that the diphone voices declare; slt (HTS) cannot be asked.
     PITCH: ClassVar = {"kal_diphone": (105, 14), "ked_diphone": (105, 15)}
 
@@ -49,7 +49,7 @@ class Festival:
         if shutil.which("festival") is None:
             return ()
         listed = output(["festival", "-b", "(print (voice.list))"]).decode().strip().strip("()").split()
-        return tuple(voice for voice in self.VOICES if voice in listed)
+        return tuple(voice for voice in self.known if voice in listed)
 
     def say(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
         """See :meth:`Engine.say`."""

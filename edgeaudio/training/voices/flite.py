@@ -20,8 +20,8 @@ class Flite:
     name = "flite"
     install = "apt-get install flite"
     marks_words = True
+    known: tuple[str, ...] = ("awb", "kal", "kal16", "rms", "slt")
 
-    VOICES = ("awb", "kal", "kal16", "rms", "slt")
     # Mean pitch and its spread, Hz, measured at the voices' own settings. rms ignores what it is asked.
     PITCH: ClassVar = {
         "awb": (130, 20),
@@ -40,7 +40,7 @@ class Flite:
         if shutil.which("flite") is None:
             return ()
         listed = output(["flite", "-lv"]).decode().split()
-        return tuple(voice for voice in self.VOICES if voice in listed)
+        return tuple(voice for voice in self.known if voice in listed)
 
     def say(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
         """See :meth:`Engine.say`."""

@@ -19,13 +19,12 @@ class Pico:
     name = "pico"
     install = "apt-get install libttspico-utils  # in Debian's non-free section"
     marks_words = False
-
-    VOICES = ("en-US", "en-GB")
+    known: tuple[str, ...] = ("en-US", "en-GB")
 
     @cached_property
     def voices(self) -> tuple[str, ...]:
         """Both of them, or none."""
-        return self.VOICES if shutil.which("pico2wave") else ()
+        return self.known if shutil.which("pico2wave") else ()
 
     def say(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
         """See :meth:`Engine.say`."""

@@ -19,9 +19,9 @@ class RHVoice:
     name = "rhvoice"
     install = "apt-get install rhvoice rhvoice-english  # the voices are in Debian's non-free section"
     marks_words = False
-
     # The others that come with them forbid commercial use.
-    VOICES = ("alan", "bdl", "clb", "slt")
+    known: tuple[str, ...] = ("alan", "bdl", "clb", "slt")
+
     FOLDERS = (Path("/usr/share/RHVoice/voices"), Path("/usr/local/share/RHVoice/voices"))
 
     @cached_property
@@ -29,7 +29,7 @@ class RHVoice:
         """Installed ones among the voices with a permissive licence."""
         if shutil.which("RHVoice-test") is None:
             return ()
-        return tuple(voice for voice in self.VOICES if any((at / voice).is_dir() for at in self.FOLDERS))
+        return tuple(voice for voice in self.known if any((at / voice).is_dir() for at in self.FOLDERS))
 
     def say(self, utterances: Sequence[Utterance]) -> Iterator[Spoken | None]:
         """See :meth:`Engine.say`."""
