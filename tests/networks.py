@@ -10,7 +10,7 @@ import numpy as np
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import Captions, Decision
 from edgeaudio.training.export import Agreement, update_manifest, write_bundle
-from edgeaudio.training.graph import Add, Conv, Graph
+from edgeaudio.training.graph import Add, Conv, Conv2d, Graph
 from edgeaudio.types import Frames
 
 LABELS = ("yes", "no", "unknown", "silence")
@@ -67,6 +67,27 @@ def depthwise_graph(seed: int = 0) -> Graph:
         random_conv(rng, "deep1", "logits", (4, 32, 1)),
     )
     return Graph(40, MEAN, SCALE, nodes)
+
+
+def banded_graph(seed: int = 0) -> Graph:
+    """Over time and bands: strided in both, padded and dilated, depthwise, and then a list of channels."""
+    rng = np.random.default_rng(seed)
+
+    def over_both(source: str, output: str, shape: tuple[int, int, int, int], **options: Any) -> Conv2d:
+        flat = random_conv(rng, source, output, (shape[0], shape[1], shape[2] * shape[3]))
+        return Conv2d(source, output, flat.weight.reshape(shape), flat.bias, **options)
+
+    nodes = (
+        over_both("frames", "stem", (8, 1, 5, 5), stride=2, band_stride=2, relu=True),  # 40 bands to 18
+        over_both("stem", "a", (8, 8, 3, 3), dilation=2, band_pad=1, relu=True),
+        over_both("a", "b", (8, 8, 3, 3), band_pad=1),
+        Add(("stem", "b"), "block", relu=True),
+        over_both("block", "deep", (16, 1, 3, 4), groups=8, band_stride=2),  # to 8 bands
+        over_both("deep", "wide", (12, 16, 1, 1), relu=True),
+        random_conv(rng, "wide", "list", (10, 96, 3), relu=True),
+        random_conv(rng, "list", "logits", (4, 10, 1)),
+    )
+    return Graph(40, MEAN, SCALE, nodes, embedding="wide")
 
 
 def random_frames(n_frames: int, seed: int, graph: Graph) -> Frames:

@@ -20,7 +20,7 @@ from edgeaudio.errors import MissingDependencyError, ModelError
 
 __all__ = ["widen"]
 
-_MOVING = ("Concat", "Slice", "Gather", "Transpose")
+_MOVING = ("Concat", "Slice", "Gather", "Transpose", "Reshape", "Unsqueeze")
 """Operators that only move values."""
 _OURS = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearAdd", "Conv", "Relu", "Add", *_MOVING)
 
@@ -136,18 +136,21 @@ class _Widener:
         last = attributes.pop("channels_last", 0)
         scale = self.values[weight_scale].astype(np.float64)
         offset = self.values[weight_zero].astype(np.float64)
-        whole = (self.values[weight] - offset[:, None, None]) * scale[:, None, None]
+        # [out, in, time] or [out, in, time, bands]: everything but `out` alike.
+        weights = np.moveaxis(self.values[weight], 0, -1)
+        whole = np.moveaxis((weights - offset) * scale, -1, 0)
         self.added[f"float_{weight}"] = whole.astype(np.float32)
         bias_scale = scale * float(self.values[source_scale])
         self.added[f"float_{bias}"] = (self.values[bias] * bias_scale).astype(np.float32)
+        axes = whole.ndim - 1
         inputs = [f"turned_{name}" if last else source, f"float_{weight}", f"float_{bias}"]
         if last:
-            yield helper.make_node("Transpose", [source], [f"turned_{name}"], perm=[0, 2, 1])
+            yield helper.make_node("Transpose", [source], [f"turned_{name}"], perm=[0, axes, *range(1, axes)])
         yield helper.make_node("Conv", inputs, [f"linear_{name}"], **attributes)
         limited = f"limited_{name}" if last else name
         yield self.limit(f"linear_{name}", limited, *range_)
         if last:
-            yield helper.make_node("Transpose", [limited], [name], perm=[0, 2, 1])
+            yield helper.make_node("Transpose", [limited], [name], perm=[0, *range(2, axes + 1), 1])
 
     def limit(self, source: str, output: str, scale: str, zero: str) -> Any:
         """Cut off what the quantized tensor of this scale and zero point could not hold."""

@@ -6,7 +6,8 @@ For each convolution with left context ``c``, fed ``n`` frames a step::
                         Concat ── [1, c + n, C] ──┬── QLinearConv ── X
     source  [1, n, C] ──┘                         └── Slice, last c frames ── next_state_X
 
-The float graph is the same with channels before frames, as ONNX's Conv wants them.
+The float graph is the same with channels before frames, as ONNX's Conv wants them. Frames of bands have
+one dimension more: ``[1, n, bands, C]``, in float ``[1, C, n, bands]``.
 
 The quantized graph uses the fused integer operators directly instead of QuantizeLinear /
 DequantizeLinear pairs, so that what runs is what was written, whatever an optimiser recognises.
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.errors import MissingDependencyError
-from edgeaudio.training.graph import Add, Conv, Graph
+from edgeaudio.training.graph import Add, Conv, Conv2d, Graph
 from edgeaudio.training.quantize import QuantizedGraph, fold_input
 
 __all__ = ["export_onnx_float", "export_onnx_int8"]
@@ -56,7 +57,7 @@ class _FloatWriter:
             raise MissingDependencyError("cannot write ONNX: onnx is not installed", hint=_INSTALL)
         self.graph = graph
         self.step_frames = step_frames
-        self.shapes = graph.shapes(step_frames)
+        self.shapes, self.bands = graph.shapes(step_frames), graph.bands
         self.nodes: list[Any] = []
         self.initializers: dict[str, Any] = {}
         self.inputs: list[Any] = []
@@ -92,15 +93,18 @@ class _FloatWriter:
         self.node("Transpose", ["frames"], f"x_{self.graph.input}", perm=[0, 2, 1])
 
     def give_out(self, source: str, output: str) -> None:
-        self.node("Transpose", [f"x_{source}"], output, perm=[0, 2, 1])
+        self.node("Transpose", [self.flat(source)], output, perm=[0, 2, 1])
 
     def extend(self, node: Conv) -> str:
         """Put the convolution's context before its source; return the name of the whole."""
-        source, context = f"x_{node.source}", node.context
+        context, (values, frames) = node.context, self.shapes[node.source]
+        if isinstance(node, Conv2d):
+            source, bands = self.banded(node.source), self.bands.get(node.source, values)
+        else:
+            source, bands = self.flat(node.source), 0
         if context == 0:
             return source
-        channels, frames = self.shapes[node.source]
-        shape = (1, channels, context) if self.time_axis == 2 else (1, context, channels)
+        shape = self.state_shape(values, bands, context)
         state, extended = f"state_{node.output}", f"extended_{node.output}"
         self.inputs.append(_tensor(state, shape, self.state_type))
         self.outputs.append(_tensor(f"next_{state}", shape, self.state_type))
@@ -109,6 +113,28 @@ class _FloatWriter:
         names = [self.const(f"int_{n}", np.array([n], np.int64)) for n in bounds]
         self.node("Slice", [extended, *names], f"next_{state}")
         return extended
+
+    def state_shape(self, values: int, bands: int, context: int) -> tuple[int, ...]:
+        return (1, values // bands, context, bands) if bands else (1, values, context)
+
+    def banded(self, tensor: str) -> str:
+        """Return the name of a tensor whose frames have bands."""
+        if tensor in self.bands:
+            return f"x_{tensor}"
+        return self.once("Unsqueeze", ["frames", self.const("axis_1", np.array([1]))], "banded_frames")
+
+    def flat(self, tensor: str) -> str:
+        """Return the name of a tensor whose frames are one list: band after band, if they have any."""
+        if tensor not in self.bands:
+            return f"x_{tensor}"
+        turned = self.once("Transpose", [f"x_{tensor}"], f"turned_{tensor}", perm=[0, 3, 1, 2])
+        shape = np.array([0, -1, self.shapes[tensor][1]])
+        return self.once("Reshape", [turned, self.const(f"flat_{tensor}", shape)], f"flat_x_{tensor}")
+
+    def once(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        if all(output not in node.output for node in self.nodes):
+            self.node(op, inputs, output, **attributes)
+        return output
 
     def convolve(self, node: Conv, source: str) -> None:
         name = node.output
@@ -151,7 +177,21 @@ class _Uint8Writer(_FloatWriter):
         self.node("QuantizeLinear", ["frames", *self.scale(source)], f"x_{source}")
 
     def give_out(self, source: str, output: str) -> None:
-        self.node("DequantizeLinear", [f"x_{source}", *self.scale(source)], output)
+        self.node("DequantizeLinear", [self.flat(source), *self.scale(source)], output)
+
+    def state_shape(self, values: int, bands: int, context: int) -> tuple[int, ...]:
+        return (1, context, bands, values // bands) if bands else (1, context, values)
+
+    def banded(self, tensor: str) -> str:
+        if tensor in self.bands:
+            return f"x_{tensor}"
+        return self.once("Unsqueeze", [f"x_{tensor}", self.const("axis_3", np.array([3]))], "banded_frames")
+
+    def flat(self, tensor: str) -> str:
+        if tensor not in self.bands:
+            return f"x_{tensor}"
+        shape = self.const("flat", np.array([0, 0, -1]))
+        return self.once("Reshape", [f"x_{tensor}", shape], f"flat_x_{tensor}")
 
     def convolve(self, node: Conv, source: str) -> None:
         name, conv = node.output, self.quantized.convs[node.output]
@@ -188,13 +228,16 @@ def _unsigned(q: NDArray[np.int8]) -> NDArray[np.uint8]:
 
 
 def _geometry(node: Conv) -> dict[str, Any]:
-    kernel = node.weight.shape[2]
+    strides, dilations, pads = [node.stride], [node.dilation], [0, 0]
+    if isinstance(node, Conv2d):
+        strides, dilations = [*strides, node.band_stride], [*dilations, 1]
+        pads = [0, node.band_pad, 0, node.band_pad]
     return {
-        "kernel_shape": [kernel],
-        "strides": [node.stride],
-        "dilations": [node.dilation],
+        "kernel_shape": list(node.weight.shape[2:]),
+        "strides": strides,
+        "dilations": dilations,
         "group": node.groups,
-        "pads": [0, 0],
+        "pads": pads,
     }
 
 

@@ -7,6 +7,8 @@ left context ``c``, fed ``n`` frames a step::
                            CONCATENATION ── [1, 1, c + n, C] ──┬── CONV_2D ── X
     source  [1, 1, n, C] ──┘                                   └── SLICE, last c ── next_state_X
 
+Frames of bands lie along the height instead, ``[1, frames, bands, channels]``.
+
 The ReLU of a layer is its output's zero point of -128, so no fused activation is needed. Scales and
 integers are those of the ONNX file.
 
@@ -15,13 +17,14 @@ Source: the TFLite schema, https://github.com/tensorflow/tensorflow/blob/master/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.errors import MissingDependencyError, ModelError
-from edgeaudio.training.graph import Add, Conv
+from edgeaudio.training.graph import Add, Conv, Conv2d
 from edgeaudio.training.quantize import QuantizedGraph, Scale
 
 __all__ = ["export_tflite"]
@@ -35,6 +38,7 @@ _VERSIONS = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "DEQUANTIZE": 2,
+    "PAD": 2,
     "QUANTIZE": 1,
     "RESHAPE": 1,
     "SLICE": 2,
@@ -68,7 +72,7 @@ class _Writer:
         self.quantized = quantized
         self.graph = quantized.graph
         self.step_frames = step_frames
-        self.shapes = self.graph.shapes(step_frames)
+        self.shapes, self.bands = self.graph.shapes(step_frames), self.graph.bands
         self.tensors: list[Any] = []
         self.buffers: list[Any] = [schema.BufferT()]  # buffer 0 is empty by convention
         self.operators: list[Any] = []
@@ -104,23 +108,24 @@ class _Writer:
 
     def extend(self, node: Conv) -> int:
         """Put the convolution's context before its source; return the index of the whole."""
-        source = self.index[node.source]
-        context = node.context
+        context, (values, frames) = node.context, self.shapes[node.source]
+        bands = self.bands.get(node.source, values) if isinstance(node, Conv2d) else 0
+        source = self.reshaped(node.source, bands)
         if context == 0:
             return source
-        channels, frames = self.shapes[node.source]
         scale = self.quantized.scales[node.source]
-        shape = (1, 1, context, channels)
+        shape = _shape(values, bands, context)
         name = f"state_{node.output}"
         self.inputs[name] = self.tensor(name, shape, np.int8, scale)
-        extended = self.tensor(f"extended_{node.output}", (1, 1, context + frames, channels), np.int8, scale)
+        whole = _shape(values, bands, context + frames)
+        extended = self.tensor(f"extended_{node.output}", whole, np.int8, scale)
         options = self.schema.ConcatenationOptionsT()
-        options.axis = 2
+        options.axis = 1 if bands else 2
         self.op("CONCATENATION", [self.inputs[name], source], extended, options)
         self.outputs[f"next_{name}"] = self.tensor(f"next_{name}", shape, np.int8, scale)
         self.op(
             "SLICE",
-            [extended, self.ints((0, 0, frames, 0)), self.ints(shape)],
+            [extended, self.ints((0, frames, 0, 0) if bands else (0, 0, frames, 0)), self.ints(shape)],
             self.outputs[f"next_{name}"],
             self.schema.SliceOptionsT(),
         )
@@ -129,12 +134,16 @@ class _Writer:
     def convolve(self, node: Conv, source: int) -> None:
         conv = self.quantized.convs[node.output]
         depthwise = node.groups > 1
-        outputs, per_group, _ = conv.weight.shape
+        outputs, per_group = conv.weight.shape[:2]
         if depthwise and per_group != 1:
             raise ModelError(f"convolution {node.output}: groups must be 1 or one for each input channel")
-        # [out, in, kernel] to [out, 1, kernel, in], or for depthwise ones [1, 1, kernel, out].
-        axes = (1, 2, 0) if depthwise else (0, 2, 1)
-        weight = conv.weight.transpose(axes)[None] if depthwise else conv.weight.transpose(axes)[:, None]
+        if isinstance(node, Conv2d):
+            weight = conv.weight
+            source = self.pad(node, source)
+        else:
+            weight = conv.weight[:, :, None]
+        # [out, in, height, width] to [out, height, width, in], or for depthwise ones [1, height, width, out].
+        weight = weight.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
         input_scale = np.float32(self.quantized.scales[node.source].scale)
         inputs = [
             source,
@@ -144,11 +153,50 @@ class _Writer:
         schema = self.schema
         options = schema.DepthwiseConv2DOptionsT() if depthwise else schema.Conv2DOptionsT()
         options.padding = schema.Padding.VALID
-        options.strideH, options.strideW = 1, node.stride
-        options.dilationWFactor = node.dilation
+        if isinstance(node, Conv2d):
+            options.strideH, options.strideW = node.stride, node.band_stride
+            options.dilationHFactor = node.dilation
+        else:
+            options.strideH, options.strideW = 1, node.stride
+            options.dilationWFactor = node.dilation
         if depthwise:
             options.depthMultiplier = outputs // node.groups
         self.op("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", inputs, self.value(node.output), options)
+
+    def pad(self, node: Conv2d, source: int) -> int:
+        """Put bands of zeros around those of a convolution's source: SAME would pad the time as well."""
+        if node.band_pad == 0:
+            return source
+        _, frames, bands, channels = self.tensors[source].shape
+        margin = node.band_pad
+        padded = self.tensor(
+            f"padded_{node.output}",
+            (1, int(frames), int(bands) + 2 * margin, int(channels)),
+            np.int8,
+            self.quantized.scales[node.source],
+        )
+        around = np.array([[0, 0], [0, 0], [margin, margin], [0, 0]], np.int32)
+        paddings = self.once(f"paddings_{margin}", lambda name: self.constant(name, around))
+        self.op("PAD", [source, paddings], padded, self.schema.PadOptionsT())
+        return padded
+
+    def reshaped(self, name: str, bands: int) -> int:
+        """Return a tensor whose frames have so many bands, or are one list where there are 0."""
+        if bands == self.bands.get(name, 0):
+            return self.index[name]
+        shape = _shape(self.shapes[name][0], bands, self.shapes[name][1])
+
+        def make(new: str) -> int:
+            index = self.tensor(new, shape, np.int8, self.quantized.scales[name])
+            self.op("RESHAPE", [self.index[name], self.ints(shape)], index)
+            return index
+
+        return self.once(f"x_{name}_{'bands' if bands else 'flat'}", make)
+
+    def once(self, name: str, make: Callable[[str], int]) -> int:
+        if name not in self.index:
+            self.index[name] = make(name)
+        return self.index[name]
 
     def add(self, node: Add) -> None:
         inputs = [self.index[name] for name in node.sources]
@@ -156,16 +204,14 @@ class _Writer:
 
     def value(self, name: str) -> int:
         """Make the activation tensor ``name`` of the graph."""
-        channels, frames = self.shapes[name]
-        shape = (1, 1, frames, channels)
+        values, frames = self.shapes[name]
+        shape = _shape(values, self.bands.get(name, 0), frames)
         self.index[name] = self.tensor(f"x_{name}", shape, np.int8, self.quantized.scales[name])
         return self.index[name]
 
     def ints(self, values: tuple[int, ...]) -> int:
         name = "ints_" + "_".join(str(value) for value in values)
-        if name not in self.index:
-            self.index[name] = self.constant(name, np.array(values, np.int32))
-        return self.index[name]
+        return self.once(name, lambda name: self.constant(name, np.array(values, np.int32)))
 
     def constant(
         self, name: str, data: NDArray[Any], scale: NDArray[np.float32] | None = None, axis: int = 0
@@ -242,6 +288,11 @@ class _Writer:
         code.deprecatedBuiltinCode = code.builtinCode
         code.version = _VERSIONS[name]
         return code
+
+
+def _shape(values: int, bands: int, frames: int) -> tuple[int, ...]:
+    """Shape of a tensor with so many values a frame, divided into bands or, where there are 0, not."""
+    return (1, frames, bands, values // bands) if bands else (1, 1, frames, values)
 
 
 def _aligned_buffer(schema: Any, data: NDArray[Any]) -> Any:

@@ -1,8 +1,8 @@
 """The one description of a streaming network between PyTorch and every exported form.
 
-A :class:`Graph` is a list of causal 1-D convolutions and additions in execution order, batch
-norm already folded. The float reference, both ONNX files and the TFLite file are written from
-this one object, so they cannot drift apart.
+A :class:`Graph` is a list of causal convolutions and additions in execution order, batch norm
+already folded. The float reference, both ONNX files and the TFLite file are written from this one
+object, so they cannot drift apart.
 
 Time alignment
 --------------
@@ -16,6 +16,14 @@ dilation ``d`` and stride ``s`` its left context is ``left_pad(k, d, s) = d*(k-1
 
 so a chunk whose length is a multiple of the total stride yields whole output frames and a
 streaming run equals an offline one. ``k >= s`` keeps the context from being negative.
+
+Bands
+-----
+A frame is a list of channels to a :class:`Conv`. A :class:`Conv2d` moves along the bands of a frame as
+well, and each of its output frames is a list of bands with a list of channels each. A Conv reads
+such a frame as one list, band after band; that is how a network over time and bands ends::
+
+    frames [n, 40] ── Conv2d ── [n, 18 bands, 16] ── Conv2d ── [n, 3 bands, 48] ── Conv ── [n, n_labels]
 """
 
 from __future__ import annotations
@@ -25,7 +33,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Add", "Conv", "Graph", "left_pad"]
+__all__ = ["Add", "Conv", "Conv2d", "Graph", "left_pad"]
 
 
 def left_pad(kernel: int, dilation: int, stride: int) -> int:
@@ -53,6 +61,23 @@ class Conv:
     def context(self) -> int:
         """Frames of state: 0 means that no state tensor exists."""
         return left_pad(self.weight.shape[2], self.dilation, self.stride)
+
+
+@dataclass(frozen=True)
+class Conv2d(Conv):
+    """A convolution over time, where it is causal, and bands, optionally followed by ReLU.
+
+    ``weight`` has shape ``[out, in // groups, kernel, band_kernel]``; stride and dilation are those in
+    time. It reads the graph's input, as bands of one channel each, or another Conv2d. At either edge
+    it sees ``band_pad`` bands of zeros; none where it reads an input whose frames at rest are not zero.
+    """
+
+    band_stride: int = 1
+    band_pad: int = 0
+
+    def bands(self, bands: int) -> int:
+        """Bands of the output where the source has ``bands``."""
+        return (bands + 2 * self.band_pad - self.weight.shape[3]) // self.band_stride + 1
 
 
 @dataclass(frozen=True)
@@ -123,12 +148,25 @@ class Graph:
                 seen[node.output] = max(seen[source] for source in node.sources)
         return seen[self.logits][0]
 
+    @property
+    def bands(self) -> dict[str, int]:
+        """How many bands the frames of a tensor have; tensors that are no Conv2d's are not in it."""
+        bands: dict[str, int] = {}
+        for node in self.nodes:
+            if isinstance(node, Conv2d):
+                # Whatever else a Conv2d should not read is refused before anything is computed.
+                bands[node.output] = node.bands(bands.get(node.source, self.n_bands))
+            elif isinstance(node, Add) and node.sources[0] in bands:
+                bands[node.output] = bands[node.sources[0]]
+        return bands
+
     def shapes(self, step_frames: int) -> dict[str, tuple[int, int]]:
-        """``(channels, frames)`` of every tensor when ``step_frames`` frames come in at once."""
-        shapes = {self.input: (self.n_bands, step_frames)}
+        """``(values a frame, frames)`` of every tensor when ``step_frames`` frames come in at once."""
+        bands, shapes = self.bands, {self.input: (self.n_bands, step_frames)}
         for node in self.nodes:
             if isinstance(node, Conv):
-                shapes[node.output] = (len(node.weight), shapes[node.source][1] // node.stride)
+                values = len(node.weight) * bands.get(node.output, 1)
+                shapes[node.output] = (values, shapes[node.source][1] // node.stride)
             else:
                 shapes[node.output] = shapes[node.sources[0]]
         return shapes

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from edgeaudio.errors import ModelError
-from edgeaudio.training.graph import Add, Conv, Graph
+from edgeaudio.training.graph import Add, Conv, Conv2d, Graph
 
 __all__ = ["load_graph", "save_graph"]
+
+_FIELDS = ("output", "stride", "dilation", "groups", "relu")
+_FIELDS_2D = (*_FIELDS, "band_stride", "band_pad")
 
 
 def save_graph(path: Path, graph: Graph) -> None:
@@ -25,8 +28,8 @@ def save_graph(path: Path, graph: Graph) -> None:
             continue
         arrays[f"weight_{node.output}"] = node.weight.astype(np.float32)
         arrays[f"bias_{node.output}"] = node.bias.astype(np.float32)
-        fields = ("output", "stride", "dilation", "groups", "relu")
-        nodes.append({"conv": node.source, **{name: getattr(node, name) for name in fields}})
+        kind, fields = ("conv2d", _FIELDS_2D) if isinstance(node, Conv2d) else ("conv", _FIELDS)
+        nodes.append({kind: node.source, **{name: getattr(node, name) for name in fields}})
     structure = {
         "n_bands": graph.n_bands,
         "input_mean": float(graph.input_mean),
@@ -59,7 +62,8 @@ def load_graph(path: Path) -> Graph:
                 else:
                     name = entry["output"]
                     weights = {"weight": arrays[f"weight_{name}"], "bias": arrays[f"bias_{name}"]}
-                    nodes.append(Conv(source=entry.pop("conv"), **entry, **weights))
+                    make, kind = (Conv2d, "conv2d") if "conv2d" in entry else (Conv, "conv")
+                    nodes.append(make(source=entry.pop(kind), **entry, **weights))
         return Graph(nodes=tuple(nodes), **structure)
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as exc:
         raise ModelError(f"{path} does not hold a graph: {exc}") from exc

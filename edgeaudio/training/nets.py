@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own idiom
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgeaudio.training.folding import array, fold_norm
 from edgeaudio.training.graph import Add, Conv, Graph, left_pad
+from edgeaudio.training.nets2d import BandFront, BandStage
 
 __all__ = ["CausalConv", "NetSpec", "SpotterNet", "to_graph"]
 
@@ -38,6 +38,10 @@ class NetSpec:
         Residual blocks of two convolutions at the stem's last width.
     input_mean, input_scale : float
         Normalise the frames: ``(frames - input_mean) / input_scale``.
+    front : tuple of BandStage
+        Convolutions over time and bands before the stem, for a 2-D network.
+    n_hints : int
+        Tokens of the recogniser whose hints are learned from; see :mod:`~edgeaudio.training.hints`.
     """
 
     n_bands: int
@@ -46,11 +50,14 @@ class NetSpec:
     blocks: tuple[tuple[int, int], ...] = ((5, 1), (5, 2), (5, 4))
     input_mean: float = 0.0
     input_scale: float = 1.0
+    front: tuple[BandStage, ...] = ()
+    n_hints: int = 0
 
     @property
     def stride(self) -> int:
         """Input frames per output frame."""
-        return int(np.prod([stride for _, _, stride in self.stem]))
+        strides = [stage.stride for stage in self.front] + [stride for _, _, stride in self.stem]
+        return int(np.prod(strides))
 
 
 class CausalConv(nn.Module):
@@ -67,15 +74,6 @@ class CausalConv(nn.Module):
         out: Tensor = self.norm(self.conv(F.pad(x, (self.pad, 0))))
         return out
 
-    def folded(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Weight and bias with the batch norm's running statistics multiplied in."""
-        norm = self.norm
-        mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
-        gain = norm.weight.double() / torch.sqrt(variance + norm.eps)
-        weight = self.conv.weight.double() * gain[:, None, None]
-        bias = norm.bias.double() - mean * gain
-        return _array(weight), _array(bias)
-
 
 class _Block(nn.Module):
     def __init__(self, width: int, kernel: int, dilation: int) -> None:
@@ -88,31 +86,44 @@ class _Block(nn.Module):
 
 
 class SpotterNet(nn.Module):
-    """Stem, residual blocks, and one linear layer for each output frame."""
+    """Stem, residual blocks, and one linear layer for each output frame; bands first, if there is a front."""
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__()
         self.spec = spec
-        widths = [spec.n_bands, *(channels for channels, _, _ in spec.stem)]
+        self.front = BandFront(spec.n_bands, spec.front) if spec.front else None
+        first = spec.n_bands if self.front is None else self.front.width
+        widths = [first, *(channels for channels, _, _ in spec.stem)]
         self.stem = nn.ModuleList(
             CausalConv(inputs, outputs, kernel, stride)
             for inputs, (outputs, kernel, stride) in zip(widths, spec.stem, strict=False)
         )
         self.blocks = nn.ModuleList(_Block(widths[-1], kernel, dilation) for kernel, dilation in spec.blocks)
         self.head = nn.Conv1d(widths[-1], spec.n_labels, 1)
+        self.hint = nn.Conv1d(widths[-1], spec.n_hints, 1) if spec.n_hints else None
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames ``[batch, n, n_bands]`` to logits ``[batch, n / stride, n_labels]``.
 
         ``n`` is a multiple of the stride; state before the first frame is zero, as in the graph.
         """
-        x = ((frames - self.spec.input_mean) / self.spec.input_scale).transpose(1, 2)
+        out: Tensor = self.head(self._hidden(frames))
+        return out.transpose(1, 2)
+
+    def with_hints(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits as above, and ``[batch, n / stride, n_hints]``: what the recogniser is taken to hear."""
+        hidden = self._hidden(frames)
+        hints = cast(nn.Conv1d, self.hint)(hidden)
+        return self.head(hidden).transpose(1, 2), hints.transpose(1, 2)
+
+    def _hidden(self, frames: Tensor) -> Tensor:
+        x = (frames - self.spec.input_mean) / self.spec.input_scale
+        x = x.transpose(1, 2) if self.front is None else self.front(x)
         for layer in self.stem:
             x = F.relu(layer(x))
         for block in self.blocks:
             x = block(x)
-        out: Tensor = self.head(x)
-        return out.transpose(1, 2)
+        return x
 
 
 def to_graph(net: SpotterNet) -> Graph:
@@ -120,12 +131,15 @@ def to_graph(net: SpotterNet) -> Graph:
     nodes: list[Conv | Add] = []
 
     def conv(layer: CausalConv, source: str, output: str, *, relu: bool) -> str:
-        weight, bias = layer.folded()
+        weight, bias = fold_norm(layer.conv, layer.norm)
         stride, dilation = layer.conv.stride[0], layer.conv.dilation[0]
         nodes.append(Conv(source, output, weight, bias, stride=stride, dilation=dilation, relu=relu))
         return output
 
     name = "frames"
+    if net.front is not None:
+        nodes.extend(net.front.nodes(name))
+        name = nodes[-1].output
     for i, layer in enumerate(net.stem):
         name = conv(cast(CausalConv, layer), name, f"stem{i}", relu=True)
     for i, block in enumerate(net.blocks):
@@ -135,10 +149,6 @@ def to_graph(net: SpotterNet) -> Graph:
         nodes.append(Add((name, inner), f"block{i}", relu=True))
         name = f"block{i}"
     head_bias = cast(Tensor, net.head.bias)
-    nodes.append(Conv(name, "logits", _array(net.head.weight), _array(head_bias)))
+    nodes.append(Conv(name, "logits", array(net.head.weight), array(head_bias)))
     spec = net.spec
     return Graph(spec.n_bands, spec.input_mean, spec.input_scale, tuple(nodes), embedding=name)
-
-
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    return tensor.detach().cpu().numpy().astype(np.float32)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.errors import ModelError
-from edgeaudio.training.graph import Add, Conv, Graph
+from edgeaudio.training.graph import Add, Conv, Conv2d, Graph
 from edgeaudio.types import Frames
 
 __all__ = [
@@ -72,7 +72,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class QuantizedConv:
-    """Integers of one convolution: ``weight [out, in // groups, kernel]``, ``bias [out] int32``."""
+    """Integers of one convolution: a weight of the float one's shape, ``bias [out] int32``."""
 
     weight: Int8s
     bias: NDArray[np.int32]
@@ -97,29 +97,50 @@ def fold_input(graph: Graph) -> Graph:
     Raises
     ------
     ModelError
-        If something other than a convolution reads the input, a tensor is read before it exists, a
-        weight is not finite, or an output is never computed or comes at another rate than the logits.
+        If something other than a convolution reads the input, a tensor is read before it exists or by
+        what cannot read it, a weight is not finite, or an output is never computed or comes at another
+        rate than the logits.
     """
-    known = {graph.input}
+    _check(graph)
     nodes: list[Conv | Add] = []
     for node in graph.nodes:
-        sources = (node.source,) if isinstance(node, Conv) else node.sources
-        if not known.issuperset(sources) or (isinstance(node, Add) and graph.input in sources):
-            raise ModelError(f"graph node {node.output} cannot read {', '.join(sources)}")
-        if isinstance(node, Conv) and not (np.isfinite(node.weight).all() and np.isfinite(node.bias).all()):
-            raise ModelError(f"convolution {node.output} has weights that are NaN or infinite")
         if isinstance(node, Conv) and node.source == graph.input:
             weight = node.weight.astype(np.float64) / graph.input_scale
-            bias = node.bias - graph.input_mean * weight.sum(axis=(1, 2))
+            bias = node.bias - graph.input_mean * _sums(weight)
             node = replace(node, weight=weight.astype(np.float32), bias=bias.astype(np.float32))  # noqa: PLW2901
-        known.add(node.output)
         nodes.append(node)
+    return replace(graph, nodes=tuple(nodes), input_scale=1.0)
+
+
+def _check(graph: Graph) -> None:
+    bands = graph.bands
+    known = {graph.input}
+    for node in graph.nodes:
+        sources = (node.source,) if isinstance(node, Conv) else node.sources
+        readable = known.issuperset(sources)
+        if isinstance(node, Conv2d):
+            readable &= node.source == graph.input or node.source in bands
+        elif isinstance(node, Add):
+            first, second = (bands.get(source) for source in sources)
+            readable &= graph.input not in sources and first == second
+        if not readable:
+            raise ModelError(f"graph node {node.output} cannot read {', '.join(sources)}")
+        if isinstance(node, Conv2d) and node.source == graph.input and node.band_pad and graph.input_mean:
+            raise ModelError(f"convolution {node.output} pads frames that rest at {graph.input_mean:g}")
+        if isinstance(node, Conv) and not (np.isfinite(node.weight).all() and np.isfinite(node.bias).all()):
+            raise ModelError(f"convolution {node.output} has weights that are NaN or infinite")
+        known.add(node.output)
     for name in graph.outputs.values():
         if name not in known:
             raise ModelError(f"the graph computes no tensor '{name}'")
         if graph.strides[name] != graph.stride:
             raise ModelError(f"the graph's outputs come at different rates: {name}, {graph.logits}")
-    return replace(graph, nodes=tuple(nodes), input_scale=1.0)
+
+
+def _sums(weight: Array) -> Array:
+    """The sum of each output channel's weights."""
+    sums: Array = weight.reshape(len(weight), -1).sum(axis=1)
+    return sums
 
 
 def run_float(graph: Graph, frames: Frames, output: str = "logits") -> NDArray[np.float32]:
@@ -183,15 +204,25 @@ def _run_float(folded: Graph, frames: Frames) -> dict[str, Array]:
     for node in folded.nodes:
         if isinstance(node, Conv):
             rest = folded.input_mean if node.source == folded.input else 0.0
-            y = _convolve(tensors[node.source], node, node.weight, rest) + node.bias
+            y = _frames(_convolve(tensors[node.source], node, node.weight, rest) + node.bias)
         else:
             y = tensors[node.sources[0]] + tensors[node.sources[1]]
         tensors[node.output] = np.maximum(y, 0.0) if node.relu else y
     return tensors
 
 
+def _frames(x: Array) -> Array:
+    """``[n, ..., channels]`` as one list of values for each frame."""
+    return x.reshape(len(x), -1)
+
+
 def _convolve(x: Array, node: Conv, weight: Array, rest: float) -> Array:
-    """Causal convolution of ``x [n, in]`` with frames of ``rest`` before it: ``[n / stride, out]``."""
+    """Causal convolution of ``x [n, in]`` with frames of ``rest`` before it.
+
+    Returns ``[n / stride, out]``, or of a Conv2d ``[n / stride, bands, out]``.
+    """
+    if isinstance(node, Conv2d):
+        return _convolve_2d(x, node, weight, rest)
     padded = np.concatenate([np.full((node.context, x.shape[1]), rest, x.dtype), x])
     kernel, groups = weight.shape[2], node.groups
     starts = np.arange(len(x) // node.stride)[:, None] * node.stride
@@ -200,6 +231,24 @@ def _convolve(x: Array, node: Conv, weight: Array, rest: float) -> Array:
     weight = weight.reshape(groups, -1, *weight.shape[1:])
     parts = [np.tensordot(taps[:, :, g], weight[g], axes=([1, 2], [2, 1])) for g in range(groups)]
     return np.concatenate(parts, axis=1)
+
+
+def _convolve_2d(x: Array, node: Conv2d, weight: Array, rest: float) -> Array:
+    n_out, groups = len(x) // node.stride, node.groups
+    outputs, per_group, kernel, band_kernel = weight.shape
+    x = x.reshape(len(x), -1, groups * per_group)
+    n_bands = node.bands(x.shape[1])
+    x = np.concatenate([np.full((node.context, *x.shape[1:]), rest, x.dtype), x])
+    x = np.pad(x, ((0, 0), (node.band_pad, node.band_pad), (0, 0)))
+    weight = weight.reshape(groups, -1, *weight.shape[1:])
+    total = np.zeros((groups, n_out * n_bands, outputs // groups), x.dtype)
+    for k, band in np.ndindex(kernel, band_kernel):
+        first = k * node.dilation
+        taps = x[first : first + n_out * node.stride : node.stride, band :: node.band_stride][:, :n_bands]
+        taps = taps.reshape(n_out * n_bands, groups, per_group).transpose(1, 0, 2)
+        total += taps @ weight[:, :, :, k, band].transpose(0, 2, 1)
+    out: Array = total.transpose(1, 0, 2).reshape(n_out, n_bands, outputs)
+    return out
 
 
 def _accumulate(quantized: QuantizedGraph, node: Conv, conv: QuantizedConv, q: Int8s) -> NDArray[np.int64]:
@@ -218,7 +267,7 @@ def _int8_node(quantized: QuantizedGraph, node: Conv | Add, tensors: dict[str, I
         conv = quantized.convs[node.output]
         acc = _accumulate(quantized, node, conv, tensors[node.source])
         factor = np.float32(scales[node.source].scale) * conv.weight_scale / np.float32(out.scale)
-        return _to_int8(np.rint(acc.astype(np.float32) * factor) + out.zero_point)
+        return _to_int8(np.rint(_frames(acc.astype(np.float32) * factor)) + out.zero_point)
     first, second = (scales[name].dequantize(tensors[name]) for name in node.sources)
     return out.quantize(first + second)
 
@@ -230,12 +279,13 @@ def _quantize_conv(graph: Graph, node: Conv, scales: dict[str, Scale]) -> Quanti
     # which the runtimes can rescale.
     floor = np.maximum(np.abs(node.bias) / (source.scale * 2**30), out.scale / source.scale * 2.0**-24)
     scale = np.maximum(flat / 127.0, floor).astype(np.float32)
-    weight = np.clip(np.rint(node.weight / scale[:, None, None]), -127, 127).astype(np.int8)
+    steps = scale.reshape(-1, *(1,) * (node.weight.ndim - 1))
+    weight = np.clip(np.rint(node.weight / steps), -127, 127).astype(np.int8)
     # The bias holds -mean * sum(w) with exact weights; at rest the rounded ones must cancel as well:
     # sum w_q (q - zero_point) - (rest - zero_point) * sum w_q  =  sum w_q (q - rest).
-    sums = weight.astype(np.int64).sum(axis=(1, 2))
+    sums = _sums(weight.astype(np.int64))
     mean = graph.input_mean if node.source == graph.input else 0.0
-    bias = node.bias + mean * node.weight.astype(np.float64).sum(axis=(1, 2))
+    bias = node.bias + mean * _sums(node.weight.astype(np.float64))
     integers = np.rint(bias / (source.scale * scale.astype(np.float64)))
     integers -= (source.rest - source.zero_point) * sums
     return QuantizedConv(weight, integers.astype(np.int32), scale)
@@ -256,8 +306,8 @@ def _correct_bias(
     for real, integer in zip(reals, ints, strict=True):
         wanted = _convolve(real[node.source], node, node.weight, rest) + node.bias
         got = _accumulate(quantized, node, conv, integer[node.source]) * unit
-        error += (got - wanted).sum(axis=0)
-        count += len(wanted)
+        error += (got - wanted).reshape(-1, len(conv.bias)).sum(axis=0)
+        count += wanted.size // len(conv.bias)
     correction = np.rint(error / count / unit)
     return replace(conv, bias=(conv.bias - correction).astype(np.int32))
 

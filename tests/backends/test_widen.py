@@ -19,7 +19,15 @@ from edgeaudio.profiles import Profile
 from edgeaudio.training.graph import Conv, Graph
 from edgeaudio.training.quantize import QuantizedGraph, _convolve, quantize
 from tests.backends.test_graphs import Altered
-from tests.networks import calibration, depthwise_graph, facts, random_frames, residual_graph, waveform_graph
+from tests.networks import (
+    banded_graph,
+    calibration,
+    depthwise_graph,
+    facts,
+    random_frames,
+    residual_graph,
+    waveform_graph,
+)
 
 FLOAT = Profile(name="float", precision="float32", runtime=("onnx",))
 
@@ -39,15 +47,16 @@ def reference(quantized: QuantizedGraph, frames: NDArray[np.float32]) -> NDArray
             conv, source = quantized.convs[node.output], scales[node.source]
             weight_scale = conv.weight_scale.astype(np.float64)
             rest = (source.rest - source.zero_point) * source.scale
-            x = _convolve(tensors[node.source], node, conv.weight * weight_scale[:, None, None], rest)
-            x = x + conv.bias * weight_scale * source.scale
+            steps = weight_scale.reshape(-1, *(1,) * (conv.weight.ndim - 1))
+            x = _convolve(tensors[node.source], node, conv.weight * steps, rest)
+            x = (x + conv.bias * weight_scale * source.scale).reshape(len(x), -1)
         else:
             x = tensors[node.sources[0]] + tensors[node.sources[1]]
         tensors[node.output] = limited(x, node.output)
     return tensors[graph.logits]
 
 
-@pytest.mark.parametrize("make", [residual_graph, waveform_graph, depthwise_graph])
+@pytest.mark.parametrize("make", [residual_graph, waveform_graph, depthwise_graph, banded_graph])
 def test_it_is_the_integers_network_without_rounding(tmp_path: Path, make: object) -> None:
     from edgeaudio.frontend import FrontendSpec
     from edgeaudio.training.export import write_bundle

@@ -23,6 +23,7 @@ from edgeaudio.training.graph_io import load_graph, save_graph
 from edgeaudio.training.quantize import QuantizedGraph, quantize, run_float, run_int8
 from edgeaudio.types import Frames
 from tests.networks import (
+    banded_graph,
     calibration,
     depthwise_graph,
     facts,
@@ -64,7 +65,7 @@ def streamed(
 
 
 @pytest.mark.parametrize("step_frames", [2, 4, 16])
-@pytest.mark.parametrize("make", [residual_graph, waveform_graph, depthwise_graph])
+@pytest.mark.parametrize("make", [residual_graph, waveform_graph, depthwise_graph, banded_graph])
 def test_every_form_gives_the_same_answer(make: Callable[[], Graph], step_frames: int) -> None:
     graph = make()
     quantized = quantize(graph, calibration(graph))
@@ -290,7 +291,7 @@ def test_manifest_fields_can_be_updated_but_not_broken(tmp_path: Path) -> None:
 
 
 def test_graphs_survive_saving(tmp_path: Path) -> None:
-    for make in (residual_graph, depthwise_graph):
+    for make in (residual_graph, depthwise_graph, banded_graph):
         graph = make()
         save_graph(tmp_path / "graph.npz", graph)
         again = load_graph(tmp_path / "graph.npz")

@@ -9,7 +9,18 @@ import torch
 
 from edgeaudio.training.graph import Conv, Graph
 from edgeaudio.training.nets import NetSpec, SpotterNet, to_graph
+from edgeaudio.training.nets2d import BandStage
+from edgeaudio.training.quantize import run_float
 
+BANDED = NetSpec(
+    17,
+    5,
+    stem=((8, 3, 1),),
+    blocks=((3, 2),),
+    input_mean=-4.0,
+    input_scale=3.0,
+    front=(BandStage(4, 5, 5, 2, 2), BandStage(6, 3, 3, band_stride=2, blocks=((3, 3, 2), (5, 1, 1)))),
+)
 SPEC = NetSpec(12, 5, stem=((8, 5, 2),), blocks=((3, 1), (5, 2)), input_mean=-4.0, input_scale=3.0)
 
 
@@ -19,7 +30,7 @@ def trained_looking_net(spec: NetSpec = SPEC, seed: int = 0) -> SpotterNet:
     net = SpotterNet(spec)
     with torch.no_grad():
         for module in net.modules():
-            if isinstance(module, torch.nn.BatchNorm1d):
+            if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(0.0, 0.3)
                 module.running_mean.normal_(0.0, 0.3)
@@ -76,6 +87,16 @@ def test_graph_equals_torch(spec: NetSpec) -> None:
     np.testing.assert_allclose(SlowGraph(to_graph(net)).step(frames), forward(net, frames), atol=1e-4)
 
 
+def test_graph_over_time_and_bands_equals_torch() -> None:
+    net = trained_looking_net(BANDED)
+    graph = to_graph(net)
+    # 17 bands through kernels of 5 and 3 at strides of 2: 7, then 3.
+    assert (graph.bands["front0"], graph.bands["front3"], net.front.width) == (7, 3, 18)
+    assert (graph.stride, graph.embedding_width) == (2, 8)
+    frames = np.random.default_rng(1).normal(-4.0, 3.0, (60, 17)).astype(np.float32)
+    np.testing.assert_allclose(run_float(graph, frames), forward(net, frames), atol=1e-4)
+
+
 @settings(max_examples=15)
 @given(chunks=st.lists(st.integers(0, 13), min_size=1, max_size=8))
 def test_streaming_equals_offline(chunks: list[int]) -> None:
@@ -91,9 +112,10 @@ def test_streaming_equals_offline(chunks: list[int]) -> None:
         np.testing.assert_allclose(logits, forward(net, frames), atol=1e-4)
 
 
-def test_the_future_does_not_change_the_past() -> None:
-    net = trained_looking_net()
-    frames = np.random.default_rng(3).normal(size=(40, SPEC.n_bands)).astype(np.float32)
+@pytest.mark.parametrize("spec", [SPEC, BANDED])
+def test_the_future_does_not_change_the_past(spec: NetSpec) -> None:
+    net = trained_looking_net(spec)
+    frames = np.random.default_rng(3).normal(size=(40, spec.n_bands)).astype(np.float32)
     changed = frames.copy()
     changed[21:] += 5.0
     # Frame 20 is the newest one of output 10 only together with frame 21, so ten outputs are untouched.
@@ -102,11 +124,12 @@ def test_the_future_does_not_change_the_past() -> None:
     assert np.abs(a[10:] - b[10:]).min() > 0.0
 
 
-def test_receptive_field_is_exact() -> None:
-    net = trained_looking_net()
+@pytest.mark.parametrize("spec", [SPEC, BANDED])
+def test_receptive_field_is_exact(spec: NetSpec) -> None:
+    net = trained_looking_net(spec)
     field = to_graph(net).receptive_field_frames
     n = field + field % 2 + 8
-    frames = np.zeros((n, SPEC.n_bands), np.float32)
+    frames = np.zeros((n, spec.n_bands), np.float32)
     base = forward(net, frames)[-1]
     for distance, seen in ((field, True), (field + 1, False)):
         poked = frames.copy()
