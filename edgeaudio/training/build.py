@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,25 +16,27 @@ from edgeaudio.errors import UsageError
 from edgeaudio.evaluation.scoring import Scorer
 from edgeaudio.models.manifest import Decision
 from edgeaudio.tasks.spotter import Spotter
-from edgeaudio.training.card import RECIPE, ingredients, write_card
-from edgeaudio.training.corpus import Clip, default_cache_dir, find_manifests, load_clips
+from edgeaudio.training.card import RECIPE, Ingredient, ingredients, write_card
+from edgeaudio.training.corpus import Clip, default_cache_dir
+from edgeaudio.training.costs import costs, origin
 from edgeaudio.training.export import MIN_SNR_DB, Agreement, update_manifest, write_bundle
+from edgeaudio.training.graph import Conv
 from edgeaudio.training.nets import SpotterNet, to_graph
-from edgeaudio.training.phrases import confusables
 from edgeaudio.training.spotter import Material, SpotterPlan, calibration_frames, fit
-from edgeaudio.training.synth import synthesise
 from edgeaudio.types import Samples
 
 __all__ = [
+    "GENERATE",
     "STEP_FRAMES",
     "Job",
     "Recordings",
     "Reporter",
+    "SpotterJob",
     "Trained",
     "bundle_posteriors",
     "choose_device",
+    "choose_workers",
     "finish",
-    "load_recordings",
     "train_network",
     "write_model",
 ]
@@ -96,12 +99,49 @@ class Job:
 
 
 @dataclass(frozen=True)
+class SpotterJob(Job):
+    """What the user may choose for a model of words.
+
+    Parameters
+    ----------
+    positives, negatives : tuple of Path
+        Folders of the user's own recordings, see :mod:`edgeaudio.training.own`.
+    ledgers : tuple of Path
+        Folders of near misses, of which those with a verdict are learned from.
+    mined : tuple of Path
+        Folders of recordings in which the words are looked for.
+    budget_minutes : float or None
+        For everything, speech synthesis included, where neither minutes nor epochs were chosen.
+    overwrite : bool
+        Replace a model that stands where the new one goes.
+    """
+
+    positives: tuple[Path, ...] = ()
+    negatives: tuple[Path, ...] = ()
+    ledgers: tuple[Path, ...] = ()
+    mined: tuple[Path, ...] = ()
+    budget_minutes: float | None = None
+    overwrite: bool = False
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """All folders of the user's own."""
+        return (*self.positives, *self.negatives, *self.ledgers, *self.mined)
+
+
+@dataclass(frozen=True)
 class Recordings:
-    """Decoded recordings of a job, and the manifests they come from."""
+    """Decoded recordings of a job, the manifests they come from, and corpora that have none."""
 
     real: list[Clip]
     synthetic: list[Clip]
     manifests: list[Path]
+    others: list[Ingredient] = field(default_factory=list)
+
+    def ingredients(self, used: Mapping[str, int]) -> list[Ingredient]:
+        """What was used of each corpus, ``used[corpus]`` recordings."""
+        known = ingredients(self.manifests, used)
+        return known + [replace(part, clips=used[part.corpus]) for part in self.others if part.corpus in used]
 
 
 def choose_device(wanted: str | None) -> str:
@@ -120,43 +160,9 @@ def choose_device(wanted: str | None) -> str:
     return device
 
 
-def load_recordings(job: Job, words: Sequence[str], reporter: Reporter) -> Recordings:
-    """Decode the recordings of a job; synthetic ones are made first if the job says so.
-
-    Raises
-    ------
-    UsageError
-        The job names neither.
-    """
-    if job.data is None and job.synthetic is None:
-        raise UsageError("nothing to learn from", hint="Give --data DIR, --synthetic DIR|generate, or both.")
-
-    def decoded(corpus: str, done: int, total: int) -> None:
-        reporter.progress(f"decoding {corpus}", done / total)
-
-    folder = None if job.synthetic is None else Path(job.synthetic)
-    if job.synthetic == GENERATE:
-        folder = _generate(job, words, reporter)
-    places = [[] if place is None else find_manifests(place) for place in (job.data, folder)]
-    real, synthetic = (load_clips(manifests, job.cache, progress=decoded) for manifests in places)
-    return Recordings(real, synthetic, [manifest for manifests in places for manifest in manifests])
-
-
-def _generate(job: Job, words: Sequence[str], reporter: Reporter) -> Path:
-    """Speak the words and what could be taken for them, unless an equal run did so before."""
-    folder = job.cache / "synthetic" / f"{'-'.join(words)[:60].replace(' ', '_')}-{job.per_phrase}-{job.seed}"
-    others = confusables(words)
-    parts = (("words", words, job.per_phrase), ("others", others, max(1, job.per_phrase // 25)))
-    for name, phrases, count in parts:
-        if not (folder / name / "manifest.tsv").is_file():
-            synthesise(
-                phrases,
-                folder / name,
-                per_phrase=count,
-                seed=job.seed,
-                progress=lambda done, total: reporter.progress("speaking", done / total),
-            )
-    return folder
+def choose_workers(wanted: int | None, threads: int) -> int:
+    """Processes that prepare data: the wanted number, else the cores that the network leaves, up to 8."""
+    return wanted if wanted is not None else min(8, max(1, (os.cpu_count() or 1) - threads))
 
 
 def train_network(
@@ -196,13 +202,19 @@ class Trained:
     material: Material
     labels: tuple[str, ...]
     decision: Decision
-    manifests: list[Path]
+    ingredients: list[Ingredient]
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of the exported network, batch norm folded."""
+        convs = [node for node in to_graph(self.net).nodes if isinstance(node, Conv)]
+        return sum(conv.weight.size + conv.bias.size for conv in convs)
 
 
 def write_model(
-    job: Job, trained: Trained, *, kind: Literal["commands", "wake"], description: str
+    folder: Path, trained: Trained, *, kind: Literal["commands", "wake"], description: str
 ) -> Agreement:
-    """Export the bundle."""
+    """Export the bundle to a folder, whose name is the model's."""
     frames, min_snr_db = calibration_frames(trained.plan, trained.material), MIN_SNR_DB
     if trained.plan.spec.features == "waveform":
         # Eight bits cannot hold samples of all levels. Loud ones may saturate: speech survives that
@@ -212,8 +224,8 @@ def write_model(
     return write_bundle(
         to_graph(trained.net),
         list(frames),
-        out_dir=job.output,
-        name=job.output.name,
+        out_dir=folder,
+        name=folder.name,
         kind=kind,
         version="1.0.0",
         description=description,
@@ -228,15 +240,19 @@ def write_model(
     )
 
 
-def finish(job: Job, trained: Trained, **changes: Any) -> None:
-    """Put what was measured into the manifest, and write the card."""
-    update_manifest(job.output, **changes)
-    length = f"{job.minutes:g} minutes" if job.minutes is not None else f"{job.epochs} epochs"
-    recipe = (
-        f"{RECIPE} The effects reach {trained.plan.full_strength:.0%} of their full strength. "
-        f"Trained for {length} on {job.threads} thread{'s' * (job.threads > 1)} ({job.device})."
-    )
-    write_card(job.output, ingredients(trained.manifests, trained.material.used), recipe)
+def finish(
+    folder: Path, job: Job, trained: Trained, results: Mapping[str, Any], **changes: Any
+) -> dict[str, Any]:
+    """Put what was measured and what it cost into the manifest, write the card, and return the results."""
+    everything = {
+        **results,
+        "costs": costs(folder, trained.parameters),
+        "training": origin(job.device, job.threads, job.minutes, job.epochs, job.seed),
+    }
+    update_manifest(folder, results=everything, **changes)
+    recipe = f"{RECIPE} The effects reach {trained.plan.full_strength:.0%} of their full strength."
+    write_card(folder, trained.ingredients, recipe)
+    return everything
 
 
 def bundle_posteriors(folder: Path, recordings: Sequence[Samples]) -> list[NDArray[np.float32]]:

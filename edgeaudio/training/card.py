@@ -6,10 +6,10 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgeaudio.errors import OutputError
 from edgeaudio.models.manifest import MANIFEST_FILE, ModelManifest, load_manifest
+from edgeaudio.training.card_results import result_lines
 
 __all__ = ["RECIPE", "Ingredient", "ingredients", "render_card", "write_card"]
 
@@ -30,8 +30,8 @@ _LIMITS = {
         "It was trained on English words, most of them said by adults into near microphones.",
     ),
     "wake": (
-        "Recordings of many people saying the word were not at hand: it learned it mostly from speech "
-        "synthesisers, so that some voices and accents will be missed more often than measured here.",
+        "It learned the word mostly from speech synthesisers, so that some voices and accents will be missed "
+        "more often than measured here.",
         "False alarms were counted over hours, not weeks, of recordings; no television is among them.",
         "It does not know who speaks, and a recording of the word wakes it as the word does.",
     ),
@@ -90,12 +90,11 @@ def render_card(manifest: ModelManifest, parts: Sequence[Ingredient], recipe: st
         "",
         "## Measured",
         "",
-        *_result_lines(manifest.results),
-        "",
         "Intervals are 95 % (Wilson; for rates Garwood) and take recordings as independent; they are wider "
         "where a few speakers said many. Held out means: no recording of these speakers, or where the "
-        "speaker is unknown none of these recordings, was trained on. They did serve to choose thresholds, "
-        "and to compare ways of training, so that the figures lean to the favourable side.",
+        "speaker is unknown none of these recordings, was trained on.",
+        "",
+        *result_lines(manifest.results),
         "",
         "## Trained on",
         "",
@@ -130,24 +129,3 @@ def write_card(folder: Path, parts: Sequence[Ingredient], recipe: str) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
     return path
-
-
-def _result_lines(results: Mapping[str, Any]) -> list[str]:
-    if not results:
-        return ["Nothing yet."]
-    return [f"- {name}: {_phrase(value)}" for name, value in results.items()]
-
-
-def _phrase(value: Any) -> str:
-    if not isinstance(value, Mapping):
-        return str(value)
-    if "accuracy" in value:
-        low, high = value["interval"]
-        return f"{value['accuracy']:.2%} ({low:.2%} to {high:.2%}) of {value['clips']} recordings"
-    if "rate" in value:
-        low, high = value["interval"]
-        return f"{value['rate']:g} ({low:g} to {high:g}) in {value['hours']:g} h"
-    if "of" in value:
-        low, high = value["interval"]
-        return f"{value.get('missed', value.get('woken'))} of {value['of']} ({low:.1%} to {high:.1%})"
-    return ", ".join(f"{name} {_phrase(inner)}" for name, inner in value.items())

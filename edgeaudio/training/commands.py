@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,23 +16,27 @@ from edgeaudio.evaluation.intervals import wilson_interval
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import ClipDecision, Decision
 from edgeaudio.tasks.clip import clip_decision, pad_clip
+from edgeaudio.training.attempt import attempt
 from edgeaudio.training.build import (
-    Job,
     Reporter,
+    SpotterJob,
     Trained,
     bundle_posteriors,
     finish,
-    load_recordings,
     train_network,
     write_model,
 )
+from edgeaudio.training.collecting import collect, surround
 from edgeaudio.training.conditions import conditions
 from edgeaudio.training.corpus import Clip, held_out, is_background
 from edgeaudio.training.hearing import posteriors
 from edgeaudio.training.loop import LoopSettings
 from edgeaudio.training.nets import NetSpec, SpotterNet
 from edgeaudio.training.phrases import COMMANDS
+from edgeaudio.training.place import check_place, place
 from edgeaudio.training.spotter import SHORT_S, Material, SpotterPlan, gather, said_word
+from edgeaudio.training.surroundings import made_noises
+from edgeaudio.training.wake_tests import SYNTHETIC
 from edgeaudio.types import Samples
 
 __all__ = [
@@ -52,6 +58,9 @@ SILENT_LABELS = ("unknown", "silence")
 SMOOTHING_MS = 100.0
 SMOOTHING_FRAMES = 5
 """The same in output frames of 20 ms."""
+WORTH_NAMING, MOST_PAIRS = 2, 8
+"""Of confusions: how often one must happen to be named, and how many are."""
+_MADE_NOISE_SEED = 1_000_003
 FULL_STRENGTH = 0.7
 STREAM_THRESHOLD = 0.8
 """commands-12 on held-out speakers: at 0.5 it notices 95 % of the words and errs 121 times in an hour of
@@ -89,6 +98,23 @@ class ClipScore:
         accuracy = round(self.right / self.clips, 4)
         return {"accuracy": accuracy, "interval": [round(low, 4), round(high, 4)], "clips": self.clips}
 
+    def recalls(self) -> dict[str, Any]:
+        """Of each label that occurred the part labelled right, with its interval (Wilson)."""
+        found = {}
+        for label, row, right in zip(self.labels, self.confusion, np.diagonal(self.confusion), strict=True):
+            if row.sum():
+                low, high = wilson_interval(int(right), int(row.sum()))
+                interval = [round(low, 4), round(high, 4)]
+                found[label] = {"right": int(right), "of": int(row.sum()), "interval": interval}
+        return found
+
+    def confused(self) -> dict[str, int]:
+        """What was taken for what, most often first; only what makes 2 % of a label or more."""
+        wrong = self.confusion - np.diag(np.diagonal(self.confusion))
+        least = np.maximum(WORTH_NAMING, 0.02 * self.confusion.sum(axis=1, keepdims=True))
+        pairs = sorted(zip(*np.nonzero(wrong >= least), strict=True), key=lambda at: (-wrong[at], at))
+        return {f"{self.labels[t]} for {self.labels[a]}": int(wrong[t, a]) for t, a in pairs[:MOST_PAIRS]}
+
     def __str__(self) -> str:
         return f"{self.right} of {self.clips} right ({self.right / max(self.clips, 1):.2%})"
 
@@ -119,9 +145,9 @@ def true_label(clip: Clip, words: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class HeldOutSet:
-    """Held-out recordings of one corpus, ready to be measured on."""
+    """Held-out recordings of one kind, ready to be measured on."""
 
-    corpus: str
+    name: str
     audio: list[Samples] = field(repr=False)
     truth: list[str] = field(repr=False)
     in_first_half: list[bool] = field(repr=False)
@@ -129,21 +155,25 @@ class HeldOutSet:
 
 
 def held_out_sets(clips: Sequence[Clip], words: Sequence[str]) -> list[HeldOutSet]:
-    """The short real recordings of every corpus in which one of the words is said."""
-    real = [clip for clip in clips if clip.seconds <= SHORT_S and clip.split != "held_out"]
+    """The short recordings of every corpus in which one of the words is said, synthetic ones together."""
+    short = [clip for clip in clips if clip.seconds <= SHORT_S]
+    real = [clip for clip in short if clip.split != "held_out"]
     corpora = sorted({clip.corpus for clip in real if said_word(clip, words) is not None})
-    sets = []
-    for corpus in corpora:
-        own = [clip for clip in real if clip.corpus == corpus]
-        sets.append(
-            HeldOutSet(
-                corpus,
-                [padded(clip) for clip in own],
-                [true_label(clip, words) for clip in own],
-                [held_out(clip, 0.5, salt="half ") for clip in own],
-            )
+    groups = {
+        f"{corpus}, held-out speakers": [clip for clip in real if clip.corpus == corpus] for corpus in corpora
+    }
+    made = [clip for clip in short if clip.split == "held_out"]
+    if any(said_word(clip, words) is not None for clip in made):
+        groups[SYNTHETIC] = made
+    return [
+        HeldOutSet(
+            name,
+            [padded(clip) for clip in own],
+            [true_label(clip, words) for clip in own],
+            [held_out(clip, 0.5, salt="half ") for clip in own],
         )
-    return sets
+        for name, own in groups.items()
+    ]
 
 
 def padded(clip: Clip) -> Samples:
@@ -181,7 +211,7 @@ def tune_clip_decision(
 
 
 def train_commands(
-    job: Job,
+    job: SpotterJob,
     reporter: Reporter,
     *,
     words: Sequence[str] = COMMANDS,
@@ -197,72 +227,102 @@ def train_commands(
     Raises
     ------
     UsageError
-        Fewer than two words, or nobody is left to measure on.
+        Fewer than two words, something stands where the model goes, or nobody is left to measure on.
     """
+    started = time.monotonic()
     if len(words) < 2:
         raise UsageError("a command model has two words or more", hint="For one: edgeaudio train wake")
+    check_place(job.output, overwrite=job.overwrite)
     labels = (*words, *SILENT_LABELS)
-    recordings = load_recordings(job, words, reporter)
-    material = gather(recordings.real, recordings.synthetic, words)
+    recordings = collect(job, words, reporter)
+    material = surround(gather(recordings.real, recordings.synthetic, words), job.seed)
     tests = held_out_sets(material.development, words)
     if not tests:
-        raise UsageError("no real recording is left to measure on", hint="Give more speakers with --data.")
+        raise UsageError(
+            "nobody who says the words is left to measure on",
+            hint="Install a further speech engine, or give more speakers with --data.",
+        )
     spec, net_spec = (waveform_plan if features == "waveform" else log_mel_plan)(len(labels))
-    loop = LoopSettings(job.minutes, job.epochs, threads=job.threads, device=job.device)
-    # Ten words are many for so small a network: at full strength it fits not even its own speakers
-    # (93 % after 30 minutes). The price of less: about 2 points at peaks of -40 dBFS, 1 in noise.
-    plan = SpotterPlan(
-        spec, net_spec, loop=loop, seed=job.seed, workers=job.workers, full_strength=FULL_STRENGTH
-    )
 
     def measure(net: SpotterNet) -> str:
         rough = ClipDecision(word_threshold=0.4, silence_threshold=0.4)
         scores = [clip_score(posteriors(net, t.audio, spec), t.truth, labels, rough) for t in tests]
-        return ", ".join(f"{t.corpus} {score}" for t, score in zip(tests, scores, strict=True))
+        return ", ".join(f"{t.name} {score}" for t, score in zip(tests, scores, strict=True))
 
-    net = train_network(job, plan, material, reporter, measure)
-    heard = [posteriors(net, test.audio, spec) for test in tests]
-    everything = [p for found in heard for p in found], [label for t in tests for label in t.truth]
-    decision = Decision(
-        threshold=STREAM_THRESHOLD,
-        smoothing_ms=SMOOTHING_MS,
-        refractory_ms=700.0,
-        guard_ms=400.0,  # one utterance fired two words in 8 % of clips without, in 1 % with 250 ms
-        silent_labels=SILENT_LABELS,
-        clip=tune_clip_decision(*everything, labels),
-    )
-    trained = Trained(net, plan, material, labels, decision, recordings.manifests)
-    write_model(job, trained, kind="commands", description=f"Spots {', '.join(words)} in a stream of speech.")
-    results: dict[str, Any] = {}
+    with attempt(job, material, (spec, net_spec, FULL_STRENGTH), reporter, started=started) as paced:
+        loop = LoopSettings(paced.minutes, job.epochs, threads=job.threads, device=job.device)
+        # Ten words are many for so small a network: at full strength it fits not even its own speakers
+        # (93 % after 30 minutes). The price of less: about 2 points at peaks of -40 dBFS, 1 in noise.
+        plan = SpotterPlan(
+            spec, net_spec, loop=loop, seed=job.seed, workers=job.workers, full_strength=FULL_STRENGTH
+        )
+        net = train_network(paced, plan, material, reporter, measure)
+        heard = [posteriors(net, test.audio, spec) for test in tests]
+        everything = [p for found in heard for p in found], [label for t in tests for label in t.truth]
+        decision = Decision(
+            threshold=STREAM_THRESHOLD,
+            smoothing_ms=SMOOTHING_MS,
+            refractory_ms=700.0,
+            guard_ms=400.0,  # one utterance fired two words in 8 % of clips without, in 1 % with 250 ms
+            silent_labels=SILENT_LABELS,
+            clip=tune_clip_decision(*everything, labels),
+        )
+        trained = Trained(net, plan, material, labels, decision, recordings.ingredients(material.used))
+        with place(job.output) as folder:
+            reporter.progress("measuring", 0.0)
+            write_model(
+                folder,
+                trained,
+                kind="commands",
+                description=f"Spots {', '.join(words)} in a stream of speech.",
+            )
+            results = measured(folder, tests, heard, labels)
+            reporter.progress("measuring", 0.5)
+            decisions = crosswise_decisions(tests, heard, labels)
+            results |= in_other_conditions(folder, material, tests, labels, decisions)
+            results = finish(folder, paced, trained, results)
+    return results
+
+
+def measured(
+    folder: Path,
+    tests: Sequence[HeldOutSet],
+    heard: Sequence[Sequence[Posteriors]],
+    labels: Sequence[str],
+) -> dict[str, Any]:
+    """Accuracy before and after quantization, recall of each label, and what is confused most."""
     decisions = crosswise_decisions(tests, heard, labels)
+    results: dict[str, Any] = {}
     for test, found in zip(tests, heard, strict=True):
-        int8 = bundle_posteriors(job.output, test.audio)
-        results[f"{test.corpus}, held-out speakers"] = {
+        int8 = crosswise_score(test, bundle_posteriors(folder, test.audio), labels, decisions)
+        results[test.name] = {
             "float": crosswise_score(test, found, labels, decisions).facts(),
-            "int8": crosswise_score(test, int8, labels, decisions).facts(),
+            "int8": int8.facts(),
         }
-    results |= in_other_conditions(job, material, tests, labels, decisions)
-    finish(job, trained, results=results)
+        results[f"recall, {test.name}"] = int8.recalls()
+        if confused := int8.confused():
+            results[f"confused, {test.name}"] = confused
     return results
 
 
 def in_other_conditions(
-    job: Job,
+    folder: Path,
     material: Material,
     tests: Sequence[HeldOutSet],
     labels: Sequence[str],
     decisions: dict[bool, ClipDecision],
 ) -> dict[str, Any]:
-    """How the quantized model does at other levels and in noise it never heard, on one corpus."""
+    """How the quantized model does at other levels and in noise it never heard, on one set."""
     test = max(tests, key=lambda t: (len(set(t.truth)), len(t.truth)))
     longest = max(samples.size for samples in test.audio)
     background = [clip.pcm for clip in material.development if is_background(clip)]
     noises = [pcm / np.float32(32768.0) for pcm in background if pcm.size > longest]
+    noises = noises or made_noises([], 12, seed=_MADE_NOISE_SEED)
     results = {}
     for name, audio in conditions(test.audio, noises):
-        found = bundle_posteriors(job.output, audio)
+        found = bundle_posteriors(folder, audio)
         score = crosswise_score(test, found, labels, decisions)
-        results[f"{test.corpus}, held-out speakers, {name}"] = {"int8": score.facts()}
+        results[f"{test.name}, {name}"] = {"int8": score.facts()}
     return results
 
 

@@ -1,95 +1,49 @@
-"""A wake word: the plan of the shipped model, and the threshold for a wanted rate of false alarms."""
+"""A wake word: from a phrase to a bundle with a threshold for a wanted rate of false alarms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from edgeaudio.evaluation.intervals import poisson_interval, wilson_interval
+from edgeaudio.errors import UsageError
 from edgeaudio.models.manifest import Decision
-from edgeaudio.tasks.trigger import Trigger
-from edgeaudio.training.augment import mix_noise
+from edgeaudio.training.attempt import attempt
 from edgeaudio.training.build import (
-    Job,
     Reporter,
+    SpotterJob,
     Trained,
     bundle_posteriors,
     finish,
-    load_recordings,
     train_network,
     write_model,
 )
+from edgeaudio.training.card_results import PICTURE
+from edgeaudio.training.collecting import collect, surround
 from edgeaudio.training.commands import SILENT_LABELS, log_mel_plan
-from edgeaudio.training.corpus import Clip, is_background
+from edgeaudio.training.det import write_det
+from edgeaudio.training.export import Agreement
 from edgeaudio.training.hearing import posteriors
 from edgeaudio.training.loop import LoopSettings
 from edgeaudio.training.nets import SpotterNet
-from edgeaudio.training.spotter import SHORT_S, Material, SpotterPlan, gather, said_word
+from edgeaudio.training.place import check_place, place
+from edgeaudio.training.spotter import SpotterPlan, gather
 from edgeaudio.training.streams import Recipe
-from edgeaudio.types import SAMPLE_RATE_HZ, Samples
+from edgeaudio.training.wake_tests import NOISY, REAL, SYNTHETIC, YOURS, Heard, WakeTests, rate, share
 
-__all__ = ["RECIPE", "choose_threshold", "count_firings", "missed", "train_wake"]
+__all__ = ["RECIPE", "train_wake"]
 
-FRAME_MS = 20.0
-"""From one output frame to the next."""
+RATES_PER_HOUR = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Of false alarms, in the card's table."""
 
 # Most of the time nobody says the word: three quarters of what is heard must not fire. Few real
 # recordings of a wake word exist, so that synthetic ones are the rule.
 RECIPE = Recipe(word=0.3, confusable=0.4, speech=0.25, pause=0.05, synthetic=0.75)
 
-Posteriors = NDArray[np.float32]
-
-
-def count_firings(
-    found: Sequence[Posteriors], labels: Sequence[str], decision: Decision, frame_ms: float
-) -> list[int]:
-    """How often the trigger fires in each recording, each from a fresh state."""
-    trigger = Trigger(labels, decision, frame_ms=frame_ms)
-    counts = []
-    for recording in found:
-        trigger.reset()
-        counts.append(len(trigger.process(recording)))
-    return counts
-
-
-def missed(found: Sequence[Posteriors], labels: Sequence[str], decision: Decision, frame_ms: float) -> int:
-    """Recordings of the word in which the trigger never fires."""
-    return count_firings(found, labels, decision, frame_ms).count(0)
-
-
-def choose_threshold(
-    negatives: Sequence[Posteriors],
-    labels: Sequence[str],
-    decision: Decision,
-    frame_ms: float,
-    *,
-    false_alarms_per_hour: float,
-) -> tuple[float, float]:
-    """The lowest threshold of a grid at which the negatives cause no more than the wanted rate.
-
-    Returns
-    -------
-    tuple of float
-        Threshold, and the false alarms per hour that it causes.
-    """
-    hours = sum(map(len, negatives)) * frame_ms / 3.6e6
-    rate = 0.0
-    # Even steps of the log odds: 0.1 … 0.998.
-    for threshold in 1.0 / (1.0 + np.exp(-np.arange(-2.2, 6.4, 0.1))):
-        at = msgspec.structs.replace(decision, threshold=float(round(threshold, 4)))
-        rate = sum(count_firings(negatives, labels, at, frame_ms)) / hours
-        if rate <= false_alarms_per_hour:
-            return at.threshold, rate
-    return at.threshold, rate
-
 
 def train_wake(
-    job: Job, reporter: Reporter, *, phrase: str, false_alarms_per_hour: float = 0.5
+    job: SpotterJob, reporter: Reporter, *, phrase: str, false_alarms_per_hour: float = 0.5
 ) -> dict[str, Any]:
     """Train a model of one word or phrase, choose its threshold, and write its bundle.
 
@@ -104,115 +58,119 @@ def train_wake(
     -------
     dict
         What was measured, as in the bundle's ``results``.
+
+    Raises
+    ------
+    UsageError
+        Something stands where the model goes, or nobody is left to measure on.
     """
+    started = time.monotonic()
+    check_place(job.output, overwrite=job.overwrite)
     words, labels = (phrase,), (phrase, *SILENT_LABELS)
-    recordings = load_recordings(job, words, reporter)
+    recordings = collect(job, words, reporter)
     material = gather(
         recordings.real, recordings.synthetic, words, word_share=0.5, other_share=0.2, strict=True
     )
+    material = surround(material, job.seed)
+    tests = WakeTests.of(material, words)
+    _check_tests(tests)
     spec, net_spec = log_mel_plan(len(labels), width=48)
-    loop = LoopSettings(
-        job.minutes, job.epochs, false_alarm_weight=2.0, threads=job.threads, device=job.device
-    )
-    plan = SpotterPlan(spec, net_spec, RECIPE, loop, seed=job.seed, workers=job.workers)
-    tests = _Tests.of(material, words)
     base = Decision(threshold=0.5, smoothing_ms=100.0, refractory_ms=1000.0, silent_labels=SILENT_LABELS)
 
-    def judge(hear: Callable[[Sequence[Samples]], list[Posteriors]]) -> tuple[float, dict[str, Any]]:
-        return tests.judge(hear, labels, base, false_alarms_per_hour)
-
     def measure(net: SpotterNet) -> str:
-        threshold, results = judge(lambda audio: posteriors(net, audio, spec))
-        return f"threshold {threshold:.3f}, {results}"
+        heard = tests.hear(lambda audio: posteriors(net, audio, spec), labels, base)
+        return _so_far(heard, tests, false_alarms_per_hour)
 
-    net = train_network(job, plan, material, reporter, measure)
-    trained = Trained(net, plan, material, labels, base, recordings.manifests)
-    write_model(job, trained, kind="wake", description=f'Wakes at "{phrase}".')
-    # The threshold is that of the model as it will run: quantized.
-    threshold, results = judge(lambda audio: bundle_posteriors(job.output, audio))
-    decision = msgspec.structs.replace(base, threshold=threshold)
-    finish(job, trained, decision=decision, results=results)
+    with attempt(job, material, (spec, net_spec, RECIPE), reporter, started=started) as paced:
+        loop = LoopSettings(
+            paced.minutes, job.epochs, false_alarm_weight=2.0, threads=job.threads, device=job.device
+        )
+        plan = SpotterPlan(spec, net_spec, RECIPE, loop, seed=job.seed, workers=job.workers)
+        net = train_network(paced, plan, material, reporter, measure)
+        trained = Trained(net, plan, material, labels, base, recordings.ingredients(material.used))
+        with place(job.output) as folder:
+            reporter.progress("measuring", 0.0)
+            agreement = write_model(folder, trained, kind="wake", description=f'Wakes at "{phrase}".')
+            float_heard = tests.hear(lambda audio: posteriors(net, audio, spec), labels, base)
+            reporter.progress("measuring", 0.3)
+            # The threshold is that of the model as it will run: quantized.
+            heard = tests.hear(lambda audio: bundle_posteriors(folder, audio), labels, base)
+            reporter.progress("measuring", 0.9)
+            threshold = heard.threshold_for(false_alarms_per_hour)
+            results = _results(tests, heard, threshold, false_alarms_per_hour)
+            results["int8"] = _int8(heard, float_heard, threshold, agreement)
+            write_det(heard.curve(), heard.hours, folder / PICTURE, title=f'"{phrase}"')
+            decision = msgspec.structs.replace(base, threshold=threshold)
+            results = finish(folder, paced, trained, results, decision=decision)
     return results
 
 
-@dataclass(frozen=True)
-class _Tests:
-    """Held-out recordings, ready to be measured on: of the word, of other sounds, of near words."""
-
-    positives: dict[str, list[Samples]]
-    negatives: list[Samples]
-    confusable: list[Samples]
-
-    @classmethod
-    def of(cls, material: Material, words: Sequence[str], snr_db: float = 10.0) -> _Tests:
-        """Sort held-out recordings; each real one is also heard in noise that was held out as well."""
-        said = [clip for clip in material.development if said_word(clip, words) is not None]
-        other = [clip for clip in material.development if said_word(clip, words) is None]
-        noises = [_audio(clip) for clip in other if is_background(clip) and clip.seconds > SHORT_S]
-        real = [_surrounded(clip) for clip in said if not _is_synthetic(clip)]
-        rng = np.random.default_rng(0)
-        noisy = [
-            mix_noise(x, np.resize(noises[int(rng.integers(len(noises)))], len(x)), snr_db)
-            for x in (real if noises else [])
-        ]
-        positives = {
-            "real recordings": real,
-            f"real recordings, noise at {snr_db:g} dB": noisy,
-            "held-out synthetic voice": [_surrounded(clip) for clip in said if _is_synthetic(clip)],
-        }
-        return cls(
-            {name: audio for name, audio in positives.items() if audio},
-            [_audio(clip) for clip in other if not _is_synthetic(clip)],
-            [_surrounded(clip) for clip in other if _is_synthetic(clip)],
+def _check_tests(tests: WakeTests) -> None:
+    if not tests.positives:
+        raise UsageError(
+            "nobody who says the word is left to measure on",
+            hint="Install a further speech engine, or give more recordings: --positives DIR, --data DIR",
+        )
+    if not tests.hours:
+        raise UsageError(
+            "no recording of other speech is left to count false alarms in",
+            hint="Give recordings of other speech and noise: --negatives DIR, --data DIR",
         )
 
-    def judge(
-        self,
-        hear: Callable[[Sequence[Samples]], list[Posteriors]],
-        labels: Sequence[str],
-        decision: Decision,
-        false_alarms_per_hour: float,
-    ) -> tuple[float, dict[str, Any]]:
-        """Threshold for a rate of false alarms, and what is missed at it."""
-        threshold, rate = choose_threshold(
-            hear(self.negatives), labels, decision, FRAME_MS, false_alarms_per_hour=false_alarms_per_hour
-        )
-        at = msgspec.structs.replace(decision, threshold=threshold)
-        hours = sum(map(len, self.negatives)) / SAMPLE_RATE_HZ / 3600
-        low, high = poisson_interval(round(rate * hours), hours)
-        results: dict[str, Any] = {
-            "false alarms per hour, held-out recordings": {
-                "rate": round(rate, 2),
-                "interval": [round(low, 2), round(high, 2)],
-                "hours": round(hours, 2),
-            }
-        }
-        for name, audio in self.positives.items():
-            n = missed(hear(audio), labels, at, FRAME_MS)
-            results[f"missed, {name}"] = {"missed": n, **_share(n, len(audio))}
-        if self.confusable:
-            n = len(self.confusable) - missed(hear(self.confusable), labels, at, FRAME_MS)
-            results["woken by other words, held-out synthetic voice"] = {
-                "woken": n,
-                **_share(n, len(self.confusable)),
-            }
-        return threshold, results
+
+def _best_group(heard: Heard) -> str:
+    """The recordings that tell most about people: real ones, where there are enough."""
+    enough = [name for name in (REAL, YOURS) if name in heard.peaks and len(heard.peaks[name]) >= 20]
+    return enough[0] if enough else SYNTHETIC if SYNTHETIC in heard.peaks else next(iter(heard.peaks))
 
 
-def _share(n: int, of: int) -> dict[str, Any]:
-    low, high = wilson_interval(n, of)
-    return {"of": of, "interval": [round(low, 4), round(high, 4)]}
+def _so_far(heard: Heard, tests: WakeTests, per_hour: float) -> str:
+    threshold = heard.threshold_for(per_hour)
+    group = _best_group(heard)
+    counts = heard.missed(threshold)
+    n, noisy, of = counts[group], counts[group + NOISY], len(heard.peaks[group])
+    made = " (made sentences)" if tests.least else ""
+    return (
+        f"missed {n / of:.1%}, in noise {noisy / of:.1%} of {of} {group}"
+        f" at {heard.false_alarms(threshold) / heard.hours:.1f} false alarms an hour{made}"
+    )
 
 
-def _is_synthetic(clip: Clip) -> bool:
-    return clip.split == "held_out"
+def _results(tests: WakeTests, heard: Heard, threshold: float, per_hour: float) -> dict[str, Any]:
+    what = "made sentences" if tests.least else "held-out recordings"
+    results: dict[str, Any] = {
+        f"false alarms per hour, {what}": rate(heard.crosswise(per_hour), heard.hours),
+        **{
+            f"missed, {name}": {"missed": n, **share(n, len(heard.peaks[name]))}
+            for name, n in heard.missed(threshold).items()
+        },
+    }
+    if len(heard.confusable):
+        n = heard.woken(threshold)
+        results[f"woken by near words, {SYNTHETIC}"] = {"woken": n, **share(n, len(heard.confusable))}
+    for suffix in ("", NOISY) if SYNTHETIC in heard.peaks else ():
+        peaks = heard.peaks[SYNTHETIC + suffix]
+        for voice in sorted(set(tests.voices)):
+            own = [peak for peak, of in zip(peaks, tests.voices, strict=True) if of == voice]
+            n = sum(peak < threshold for peak in own)
+            results[f"missed, {voice}{suffix}"] = {"missed": n, **share(n, len(own))}
+    results["operating points"] = [heard.operating_point(wanted) for wanted in RATES_PER_HOUR]
+    results["measured with"] = {
+        "other speech": tests.negatives_are,
+        "noise": "held-out recordings" if tests.noise_is_real else "made: hum, fans, babble",
+    }
+    return results
 
 
-def _audio(clip: Clip) -> Samples:
-    samples: Samples = clip.pcm / np.float32(32768.0)
-    return samples
-
-
-def _surrounded(clip: Clip) -> Samples:
-    """With half a second of silence before and after: people do not begin when the device does."""
-    return np.pad(_audio(clip), SAMPLE_RATE_HZ // 2)
+def _int8(heard: Heard, float_heard: Heard, threshold: float, agreement: Agreement) -> dict[str, Any]:
+    """What eight bits cost: the same threshold before and after."""
+    group = _best_group(heard) + NOISY
+    return {
+        "recordings": f"{len(heard.peaks[group])} {group}",
+        "missed before": float_heard.missed(threshold)[group],
+        "missed after": heard.missed(threshold)[group],
+        "false alarms before": float_heard.false_alarms(threshold),
+        "false alarms after": heard.false_alarms(threshold),
+        "frames with the same best label": round(agreement.same_best, 4),
+        "signal to rounding noise in dB": round(agreement.snr_db, 1),
+    }

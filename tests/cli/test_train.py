@@ -31,7 +31,7 @@ def chirp(rng: np.random.Generator, low_hz: float, high_hz: float) -> np.ndarray
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    sweeps = {"rise": (400.0, 2500.0), "fall": (2500.0, 400.0), "flat": (1000.0, 1000.0)}
+    sweeps = {"rising": (400.0, 2500.0), "fall": (2500.0, 400.0), "flat": (1000.0, 1000.0)}
     folder = tmp_path / "data" / "chirps"
     folder.mkdir(parents=True)
     lines = ["path\tspeaker\tlabel\ttext\tsource\tlicence"]
@@ -48,27 +48,41 @@ def data(tmp_path: Path) -> Path:
 
 def common(tmp_path: Path, data: Path, name: str) -> list[str | Path]:
     places = ["--data", data, "--output", tmp_path / name, "--cache", tmp_path / "cache"]
-    return [*places, "--checkpoint-dir", tmp_path / "checkpoints", "--workers", "0", "--minutes", "0.05"]
+    places += ["--checkpoint-dir", tmp_path / "checkpoints"]
+    return [*places, "--workers", "0", "--minutes", "0.05"]
+
+
+def spotter(tmp_path: Path, data: Path, name: str) -> list[str | Path]:
+    return [*common(tmp_path, data, name), "--synthetic", "none"]
 
 
 @needs_torch
 def test_commands_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path) -> None:
-    outcome = run("train", "commands", "--words", "rise, fall", *common(tmp_path, data, "sweeps"), "--json")
+    outcome = run(
+        "train", "commands", "--words", "rising, fall", *spotter(tmp_path, data, "sweeps"), "--json"
+    )
     assert outcome.code == 0, outcome.err
     results = json.loads(outcome.out)
     scores = results["chirps, held-out speakers"]
     assert set(scores) == {"float", "int8"}
     assert scores["int8"]["clips"] == scores["float"]["clips"] > 5
-    assert "real recordings: {'rise': " in outcome.err
+    assert "real recordings: {'rising': " in outcome.err
 
     bundle = load_bundle(tmp_path / "sweeps")
-    assert bundle.manifest.labels == ("rise", "fall", "unknown", "silence")
+    assert bundle.manifest.labels == ("rising", "fall", "unknown", "silence")
     assert bundle.manifest.results == results
     assert {check.outcome for check in verify(bundle)} <= {"ok", "skipped"}
     assert "| chirps | " in (tmp_path / "sweeps" / "README.md").read_text()
 
     again = run(
-        "train", "commands", "--words", "rise fall", *common(tmp_path, data, "sweeps"), "--resume", "--json"
+        "train",
+        "commands",
+        "--words",
+        "rising fall",
+        *spotter(tmp_path, data, "sweeps"),
+        "--resume",
+        "--overwrite",
+        "--json",
     )
     # Nothing is left to do, so the same model comes out, but for batch norm measured on new streams.
     assert again.code == 0, again.err
@@ -77,13 +91,13 @@ def test_commands_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path
 
 @needs_torch
 def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path) -> None:
-    outcome = run("train", "wake", "--phrase", "Rise", *common(tmp_path, data, "wake-rise"))
+    outcome = run("train", "wake", "Rising", *spotter(tmp_path, data, "wake-rising"))
     assert outcome.code == 0, outcome.err
-    assert f"wrote {tmp_path / 'wake-rise'}" in outcome.out
+    assert f"wrote {tmp_path / 'wake-rising'}" in outcome.out
     assert "missed, real recordings" in outcome.out
-    manifest = load_bundle(tmp_path / "wake-rise").manifest
+    manifest = load_bundle(tmp_path / "wake-rising").manifest
     assert manifest.kind == "wake"
-    assert manifest.labels == ("rise", "unknown", "silence")
+    assert manifest.labels == ("rising", "unknown", "silence")
     assert manifest.results["missed, real recordings"]["of"] > 5
 
 
@@ -92,9 +106,12 @@ def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: 
     ("args", "code", "message"),
     [
         (["commands", "--words", "yes"], 2, "two words or more"),
-        (["commands"], 2, "--data DIR"),
-        (["wake", "--phrase", "  ", "--synthetic", "x"], 2, "--phrase is empty"),
-        (["wake", "--data", "/nonexistent/folder"], 3, "no manifest.tsv"),
+        (["commands", "--synthetic", "none"], 2, "--data DIR"),
+        (["wake"], 2, "no phrase"),
+        (["wake", "  "], 2, "phrase is empty"),
+        (["wake", "computer", "--data", "/nonexistent/folder"], 3, "no manifest.tsv"),
+        (["wake", "computer", "--positives", "/nonexistent/folder"], 3, "does not exist"),
+        (["wake", "computer", "--minutes", "1", "--epochs", "1"], 2, "exclude each other"),
         (["commands", "--data", "/nonexistent/folder", "--device", "toaster"], 2, "--device toaster"),
         (["commands", "--data", "/nonexistent/folder", "--minutes", "0"], 2, "--minutes"),
     ],

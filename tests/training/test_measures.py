@@ -3,8 +3,9 @@ import pytest
 
 pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
 
-from edgeaudio.models.manifest import ClipDecision, Decision
+from edgeaudio.models.manifest import ClipDecision
 from edgeaudio.training.commands import (
+    ClipScore,
     HeldOutSet,
     clip_score,
     crosswise_decisions,
@@ -14,7 +15,7 @@ from edgeaudio.training.commands import (
     tune_clip_decision,
 )
 from edgeaudio.training.corpus import Clip
-from edgeaudio.training.wake import choose_threshold, count_firings, missed
+from edgeaudio.training.wake_tests import SYNTHETIC
 
 LABELS = ("yes", "no", "unknown", "silence")
 
@@ -44,6 +45,17 @@ def test_confusion_counts_truth_by_answer() -> None:
     assert facts["interval"] == [0.15, 0.85]
 
 
+def test_recalls_and_what_is_worth_naming() -> None:
+    score = ClipScore(("yes", "no", "silence"), np.array([[6, 4, 0], [1, 9, 0], [0, 0, 0]]))
+    recalls = score.recalls()
+    assert [(label, value["right"], value["of"]) for label, value in recalls.items()] == [
+        ("yes", 6, 10),
+        ("no", 9, 10),
+    ]
+    assert recalls["yes"]["interval"] == [0.3127, 0.8318]  # Wilson's, from the closed formula
+    assert score.confused() == {"yes for no": 4}
+
+
 def test_tuned_thresholds_lie_between_the_classes() -> None:
     found = [stream((20, 0.62)), stream((20, 0.38)), stream()] * 3
     truth = ["yes", "unknown", "silence"] * 3
@@ -66,7 +78,7 @@ def test_each_half_is_measured_with_thresholds_of_the_other() -> None:
     assert score.confusion.tolist() == [[2, 0, 0, 2], [0, 0, 0, 0], [2, 0, 0, 2], [0, 0, 0, 2]]
 
 
-def test_held_out_sets_are_real_short_and_of_corpora_with_the_words() -> None:
+def test_held_out_sets_are_short_and_of_corpora_with_the_words() -> None:
     clips = [
         clip("yes"),
         clip("cat"),
@@ -75,10 +87,11 @@ def test_held_out_sets_are_real_short_and_of_corpora_with_the_words() -> None:
         clip("yes", split="held_out"),
         clip("tree", corpus="forest"),
     ]
-    (found,) = held_out_sets(clips, ["yes", "no"])
-    assert found.corpus == "words"
+    found, made = held_out_sets(clips, ["yes", "no"])
+    assert found.name == "words, held-out speakers"
     assert found.truth == ["yes", "unknown", "silence"]
     assert [len(x) for x in found.audio] == [16_000 + 9600] * 3
+    assert (made.name, made.truth) == (SYNTHETIC, ["yes"])
 
 
 def test_labels_of_recordings() -> None:
@@ -87,27 +100,3 @@ def test_labels_of_recordings() -> None:
         "unknown",
         "silence",
     ]
-
-
-DECISION = Decision(
-    threshold=0.5, smoothing_ms=100, refractory_ms=400, silent_labels=("no", "unknown", "silence")
-)
-
-
-def test_firings_and_misses_are_the_triggers_own() -> None:
-    found = [stream((10, 0.9), (60, 0.9)), stream((10, 0.4)), stream((10, 0.9), (25, 0.9))]
-    # The third one's second peak lies in the refractory time of the first.
-    assert count_firings(found, LABELS, DECISION, 20.0) == [2, 0, 1]
-    assert missed(found, LABELS, DECISION, 20.0) == 1
-
-
-@pytest.mark.parametrize(("wanted", "alarms"), [(0.0, 0), (1.0, 1), (2.0, 2), (100.0, 3)])
-def test_threshold_for_a_rate(wanted: float, alarms: int) -> None:
-    hour = 180_000  # frames of 20 ms
-    found = [stream((1000, 0.9), (2000, 0.7), (3000, 0.5), n=hour)]
-    threshold, rate = choose_threshold(found, LABELS, DECISION, 20.0, false_alarms_per_hour=wanted)
-    assert rate == alarms
-    lowest = [0.9, 0.7, 0.5, 0.0][alarms]
-    assert threshold > lowest
-    # One step of the grid in log odds is at most 0.025 in probability.
-    assert threshold - max(lowest, 0.1) < 0.03

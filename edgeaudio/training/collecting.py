@@ -1,0 +1,142 @@
+"""All that a spotter is trained and measured on: corpora, own recordings, what engines say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgeaudio.errors import UsageError
+from edgeaudio.training.build import GENERATE, Recordings, Reporter, SpotterJob
+from edgeaudio.training.card import Ingredient
+from edgeaudio.training.corpus import Clip, find_manifests, is_background, load_clips
+from edgeaudio.training.occurrences import LEDGER, MINED, mine, read_judged
+from edgeaudio.training.own import (
+    NEGATIVES,
+    POSITIVES,
+    divide,
+    own_manifests,
+    read_negatives,
+    read_positives,
+)
+from edgeaudio.training.speaking import describe_engines, speak
+from edgeaudio.training.spotter import Material, said_word
+from edgeaudio.training.surroundings import made_noises, made_rooms
+from edgeaudio.types import SAMPLE_RATE_HZ
+
+__all__ = ["collect", "surround"]
+
+ENOUGH_SPEECH_S = 3600.0
+"""With less real speech of other words, sentences are made."""
+_ROOMS, _NOISES = 40, 16
+_YOURS = {
+    POSITIVES: "your recordings of the words",
+    NEGATIVES: "your recordings of other things",
+    f"{NEGATIVES}-noise": "your recordings of noise",
+    LEDGER: "what your devices took for the word, as you judged it",
+    MINED: "found in your recordings",
+}
+
+
+def collect(job: SpotterJob, words: Sequence[str], reporter: Reporter) -> Recordings:
+    """Decode and divide all recordings of a job; what is missing is spoken by the engines.
+
+    Raises
+    ------
+    UsageError
+        The job names nothing to learn from.
+    InputError
+        A folder or a recording that it names cannot be used.
+    MissingDependencyError
+        No speech engine is installed and one is needed.
+    """
+    if job.data is None and job.synthetic is None and not job.own:
+        raise UsageError("nothing to learn from", hint="Give --data DIR, --synthetic DIR|generate, or both.")
+    if job.synthetic == GENERATE:
+        for line in describe_engines():
+            reporter.tell(line)
+    manifests = [] if job.data is None else find_manifests(job.data)
+    real = load_clips(manifests, job.cache, progress=_decoding(reporter))
+    own = _own(job, words, reporter)
+    found = [path for folder in (*job.positives, *job.negatives) for path in own_manifests(folder)]
+    speech_s = sum(c.seconds for c in (*real, *own) if not is_background(c) and said_word(c, words) is None)
+    reporter.tell(_spoken(speech_s / 3600, made=job.synthetic == GENERATE))
+    spoken = _synthetic(job, words, reporter, sentences=speech_s < ENOUGH_SPEECH_S)
+    synthetic = load_clips(spoken, job.cache, progress=_decoding(reporter))
+    parts = [
+        Ingredient(corpus, 0, source, "yours to state")
+        for corpus, source in _YOURS.items()
+        if any(clip.corpus == corpus for clip in own)
+    ]
+    return Recordings(real + own, synthetic, [*manifests, *found, *spoken], parts)
+
+
+def _spoken(hours: float, *, made: bool) -> str:
+    if 3600 * hours >= ENOUGH_SPEECH_S:
+        return f"real speech of other words: {hours:.1f} hours"
+    told = f"real speech of other words: {60 * hours:.0f} minutes, which is little"
+    if made:
+        told += "; made sentences stand in for it"
+    return (
+        f"{told}. Expect more false alarms on real voices than are measured here: recordings of other "
+        "speech and noise help most (--data, --negatives)"
+    )
+
+
+def _decoding(reporter: Reporter) -> Callable[[str, int, int], None]:
+    return lambda corpus, done, total: reporter.progress(f"decoding {corpus}", done / total)
+
+
+def _own(job: SpotterJob, words: Sequence[str], reporter: Reporter) -> list[Clip]:
+    found: list[Clip] = []
+
+    def add(clips: list[Clip], what: str) -> None:
+        if clips:
+            division = divide(clips, what)
+            reporter.tell(f"{what}: {division.told}")
+            found.extend(division.clips)
+
+    tell = reporter.tell
+    add([c for folder in job.positives for c in read_positives(folder, words, job.cache, tell)], POSITIVES)
+    add([c for folder in job.negatives for c in read_negatives(folder, words, job.cache, tell)], NEGATIVES)
+    for folder in job.ledgers:
+        judged = read_judged(folder, words, tell)
+        add([clip for clip in judged if clip.label in words], f"{LEDGER}, {POSITIVES}")
+        add([clip for clip in judged if clip.label not in words], f"{LEDGER}, {NEGATIVES}")
+    for folder in job.mined:
+        for word in words:
+            mined = mine(folder, word, job.cache, tell, _decoding(reporter))
+            add([clip for clip in mined if clip.label == word], f"{MINED}, {POSITIVES}")
+            add([clip for clip in mined if clip.label != word], f"{MINED}, {NEGATIVES}")
+    return found
+
+
+def _synthetic(job: SpotterJob, words: Sequence[str], reporter: Reporter, *, sentences: bool) -> list[Path]:
+    if job.synthetic is None:
+        return []
+    if job.synthetic != GENERATE:
+        return find_manifests(job.synthetic)
+    folder = speak(
+        words,
+        job.cache,
+        per_phrase=job.per_phrase,
+        seed=job.seed,
+        sentences=sentences,
+        progress=lambda done: reporter.progress("speaking", done),
+    )
+    parts = find_manifests(folder)
+    return parts if sentences else [path for path in parts if not path.parent.name.endswith("sentences")]
+
+
+def surround(material: Material, seed: int) -> Material:
+    """Make rooms and noises where there are no recordings of any."""
+    if not material.rooms:
+        material = replace(material, rooms=made_rooms(_ROOMS, seed=seed))
+    if not material.noises:
+        speech = [
+            clip.pcm[: 4 * SAMPLE_RATE_HZ] / np.float32(32768.0) for clip in material.pools.speech[:400]
+        ]
+        material = replace(material, noises=made_noises(speech, _NOISES, seed=seed))
+    return material
