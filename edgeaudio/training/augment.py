@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeaudio.errors import InputError, UsageError
-from edgeaudio.training.microphone import band_limit, colour, random_colour
+from edgeaudio.training.microphone import CODECS, band_limit, colour, random_colour, through_codec
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
 __all__ = [
@@ -160,7 +160,11 @@ class Settings:
     band_share: float = 0.1
     clip_db: float = 12.0
     clip_share: float = 0.1
+    codec_share: float = 0.1
     peak_db: tuple[float, float] = (-40.0, 0.0)
+    tract_share: float = 1.0
+    mask_share: float = 1.0
+    """What part is used of the shares that features have: of other vocal tracts, and of what is hidden."""
 
 
 class Augmenter:
@@ -223,9 +227,8 @@ class Augmenter:
         if strength == 0.0 or y.size == 0:
             return y
         # Every decision is drawn, used or not: clips stay comparable when one setting changes.
-        use = rng.random(6) < strength * np.array(
-            [s.warp_share, s.room_share, s.noise_share, s.colour_share, s.band_share, s.clip_share]
-        )
+        shares = (s.warp_share, s.room_share, s.noise_share, s.colour_share, s.band_share, s.clip_share)
+        use = rng.random(7) < strength * np.array([*shares, s.codec_share])
         if use[0]:
             low, high = np.log(s.warp)
             y = warp(y, float(np.exp(strength * rng.uniform(low, high))), anchor)
@@ -243,6 +246,8 @@ class Augmenter:
         peak = float(np.max(np.abs(y)))
         if peak > 0:
             y = gain(y, strength * (rng.uniform(*s.peak_db) - 20 * np.log10(peak)))
+        if use[6]:
+            y = through_codec(y, CODECS[int(rng.integers(len(CODECS)))])
         return quantise(y)
 
     def _noise(self, n: int, rng: np.random.Generator) -> Samples:

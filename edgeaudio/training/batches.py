@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
+from edgeaudio.dsp.mel import hz_to_mel, mel_to_hz
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.training.augment import Augmenter
 from edgeaudio.training.loop import Batch
-from edgeaudio.training.streams import StreamMaker, frame_targets
+from edgeaudio.training.streams import StreamMaker, frame_targets, hint_targets
 from edgeaudio.types import Frames, Samples
 
 __all__ = ["BatchSource", "Layout", "mask_features", "offline_frames"]
@@ -23,6 +25,8 @@ __all__ = ["BatchSource", "Layout", "mask_features", "offline_frames"]
 REUSED = 0.5
 """Share of streams taken once more from the latest ones: making one costs twice what learning does."""
 KEPT_STREAMS = 1024
+
+WARP_SHARE, WARP_PERCENT = 0.4, 10
 
 _Stream: TypeAlias = tuple[NDArray[Any], ...]
 
@@ -37,6 +41,9 @@ class Layout:
     spec: FrontendSpec
     n_frames: int
     stride: int
+    n_hints: int = 0
+    hint_samples: int = 0
+    """From one hint to the next, if there are any: a multiple of an output frame."""
 
     @property
     def n_samples(self) -> int:
@@ -51,6 +58,13 @@ class Layout:
     def newest(self) -> NDArray[np.int64]:
         """``[n_frames / stride]``: the newest sample behind each output frame."""
         return self.frame_ends()[self.stride - 1 :: self.stride] - 1
+
+    def hinted(self) -> NDArray[np.int64]:
+        """The same of those output frames that are compared with hints."""
+        if not self.n_hints:
+            return self.newest()[:0]
+        every = self.hint_samples // (self.spec.hop_samples * self.stride)
+        return self.newest()[every - 1 :: every]
 
 
 def offline_frames(frontend: Frontend, samples: Samples) -> Frames:
@@ -71,6 +85,32 @@ def mask_features(frames: Frames, rng: np.random.Generator, strength: float, fil
         width = int(rng.integers(1, 10))
         first = int(rng.integers(n_frames - width))
         frames[first : first + width] = fill
+
+
+@lru_cache(maxsize=64)
+def _warping(spec: FrontendSpec, steps: int) -> NDArray[np.float32]:
+    """``[n_bands, n_bands]``: frames times this are those of a vocal tract ``steps`` percent shorter."""
+    low_mel, high_mel = hz_to_mel(np.array([spec.fmin_hz, spec.fmax_hz]), spec.mel_scale)
+    centres_hz = mel_to_hz(np.linspace(low_mel, high_mel, spec.n_mels + 2)[1:-1], spec.mel_scale)
+    source = np.interp(centres_hz / (1.0 + steps / 100), centres_hz, np.arange(spec.n_mels))
+    low = np.minimum(source.astype(int), spec.n_mels - 2)
+    matrix = np.zeros((spec.n_mels, spec.n_mels), np.float32)
+    columns = np.arange(spec.n_mels)
+    matrix[low, columns] = 1.0 - (source - low)
+    matrix[low + 1, columns] = source - low
+    return matrix
+
+
+def warp_tract(frames: Frames, spec: FrontendSpec, rng: np.random.Generator, strength: float) -> Frames:
+    """Speak with another vocal tract: formants move, tempo and pitch stay (Jaitly and Hinton 2013).
+
+    Log-mel ``[n_frames, n_bands]``; a new array, or ``frames`` themselves if the draw says so.
+    """
+    if rng.random() >= WARP_SHARE * strength or spec.features != "log_mel":
+        return frames
+    steps = round(float(rng.uniform(-WARP_PERCENT, WARP_PERCENT)))
+    warped: Frames = np.matmul(frames, _warping(spec, steps))
+    return warped
 
 
 class BatchSource:
@@ -152,8 +192,10 @@ class _Streams(IterableDataset[list[torch.Tensor]]):
     def _masked(self, frames: Frames, rng: np.random.Generator) -> Frames:
         if self.layout.spec.features == "waveform":
             return frames
-        masked: Frames = frames.copy()
-        mask_features(masked, rng, float(self.strength.value), self.fill)
+        strength, settings = float(self.strength.value), self.augmenter.settings
+        warped = warp_tract(frames, self.layout.spec, rng, strength * settings.tract_share)
+        masked: Frames = warped.copy()
+        mask_features(masked, rng, strength * settings.mask_share, self.fill)
         return masked
 
     def _stream(self, frontend: Frontend, rng: np.random.Generator) -> _Stream:
@@ -162,4 +204,5 @@ class _Streams(IterableDataset[list[torch.Tensor]]):
         self.augmenter.strength = strength
         frames = offline_frames(frontend, self.augmenter(samples, rng))
         targets = frame_targets(spoken, layout.newest(), len(self.maker.pools.real), layout.n_samples)
-        return frames, targets.label, targets.weight, targets.said, targets.judged
+        hints, hinted = hint_targets(spoken, layout.hinted(), layout.n_hints)
+        return frames, targets.label, targets.weight, targets.said, targets.judged, hints, hinted

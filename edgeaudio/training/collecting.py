@@ -12,6 +12,7 @@ from edgeaudio.errors import UsageError
 from edgeaudio.training.build import GENERATE, Recordings, Reporter, SpotterJob
 from edgeaudio.training.card import Ingredient
 from edgeaudio.training.corpus import Clip, find_manifests, is_background, load_clips
+from edgeaudio.training.hints import add_hints
 from edgeaudio.training.occurrences import LEDGER, MINED, mine, read_judged
 from edgeaudio.training.own import (
     NEGATIVES,
@@ -70,7 +71,10 @@ def collect(job: SpotterJob, words: Sequence[str], reporter: Reporter) -> Record
         for corpus, source in _YOURS.items()
         if any(clip.corpus == corpus for clip in own)
     ]
-    return Recordings(real + own, synthetic, [*manifests, *found, *spoken], parts)
+    real, synthetic = (
+        add_hints(clips, job.cache, progress=_hearing(reporter)) for clips in (real + own, synthetic)
+    )
+    return Recordings(real, synthetic, [*manifests, *found, *spoken], parts)
 
 
 def _spoken(hours: float, *, made: bool) -> str:
@@ -87,6 +91,10 @@ def _spoken(hours: float, *, made: bool) -> str:
 
 def _decoding(reporter: Reporter) -> Callable[[str, int, int], None]:
     return lambda corpus, done, total: reporter.progress(f"decoding {corpus}", done / total)
+
+
+def _hearing(reporter: Reporter) -> Callable[[str, int, int], None]:
+    return lambda corpus, done, total: reporter.progress(f"listening to {corpus}", done / total)
 
 
 def _own(job: SpotterJob, words: Sequence[str], reporter: Reporter) -> list[Clip]:

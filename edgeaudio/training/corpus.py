@@ -22,6 +22,7 @@ from edgeaudio.types import SAMPLE_RATE_HZ
 
 __all__ = [
     "Clip",
+    "Hints",
     "default_cache_dir",
     "find_manifests",
     "held_out",
@@ -41,6 +42,19 @@ _BACKGROUND_LABELS = re.compile(r"silence|noises-.*")
 
 
 @dataclass(frozen=True)
+class Hints:
+    """What a recogniser heard in a clip, frame by frame; see :mod:`~edgeaudio.training.hints`.
+
+    ``log_probs`` is ``[n, n_tokens] uint8``. Frame ``i`` has the clip's sample ``i * frame_samples +
+    newest`` as its newest one.
+    """
+
+    log_probs: NDArray[np.uint8]
+    frame_samples: int
+    newest: int
+
+
+@dataclass(frozen=True)
 class Clip:
     """One decoded recording.
 
@@ -55,6 +69,7 @@ class Clip:
     speaker: str = ""
     split: str = ""
     text: str = ""
+    hints: Hints | None = None
 
     @property
     def seconds(self) -> float:

@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own idiom
 from torch import Tensor, nn
 
 from edgeaudio.errors import ModelError, OutputError
+from edgeaudio.training.hints import STEPS_PER_NAT, ZERO
 from edgeaudio.training.nets import SpotterNet
 from edgeaudio.training.precision import mixed
 
@@ -22,6 +23,7 @@ __all__ = [
     "Batch",
     "LoopSettings",
     "TrainState",
+    "hint_loss",
     "load_weights",
     "recalibrate",
     "spotter_loss",
@@ -35,7 +37,8 @@ class Batch:
     """Streams and their targets, see :class:`~edgeaudio.training.streams.FrameTargets`.
 
     ``frames`` ``[b, n, n_bands]``, ``label`` and ``weight`` ``[b, n_out]``, ``said`` and ``judged``
-    ``[b, n_words]``.
+    ``[b, n_words]``; ``hints`` ``[b, n_hinted, n_hints] uint8`` and ``hinted`` ``[b, n_hinted]``, see
+    :func:`~edgeaudio.training.streams.hint_targets`.
     """
 
     frames: Tensor
@@ -43,6 +46,8 @@ class Batch:
     weight: Tensor
     said: Tensor
     judged: Tensor
+    hints: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 0, dtype=torch.uint8))
+    hinted: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -63,6 +68,8 @@ class LoopSettings:
         The weights at the end are the mean over this last part of the training.
     peak_weight, false_alarm_weight : float
         Weight of the stream's highest posteriors in the loss, and of words that were not said.
+    hint_weight : float
+        Weight of the squared error of what the recogniser hears.
     """
 
     minutes: float | None = None
@@ -74,6 +81,7 @@ class LoopSettings:
     average_from: float = 0.85
     peak_weight: float = 0.5
     false_alarm_weight: float = 1.0
+    hint_weight: float = 0.5
     smoothing_frames: int = 5
     threads: int = 1
     device: str = "cpu"
@@ -106,6 +114,14 @@ def stream_loss(logits: Tensor, batch: Batch, settings: LoopSettings) -> Tensor:
     return loss + settings.peak_weight * peaks
 
 
+def hint_loss(hints: Tensor, batch: Batch) -> Tensor:
+    """Mean squared error, in nats, of log probabilities ``[b, n_out, n_hints]`` where they are known."""
+    every = hints.shape[1] // batch.hints.shape[1]
+    heard = (batch.hints.float() - ZERO) / STEPS_PER_NAT
+    errors = (hints[:, every - 1 :: every] - heard).square().mean(-1)
+    return (errors * batch.hinted).sum() / (batch.hinted.sum() + 1.0)
+
+
 class Movable(Protocol):
     """A batch that can be taken to a device, and holds the ``frames`` that the network hears."""
 
@@ -125,9 +141,14 @@ def spotter_loss(settings: LoopSettings) -> Callable[[SpotterNet, Batch], Tensor
     """The loss of a spotter's batch."""
 
     def loss(net: SpotterNet, batch: Batch) -> Tensor:
+        if not batch.hints.numel():
+            with mixed(batch.frames.device):
+                logits = net(batch.frames)
+            return stream_loss(logits.float(), batch, settings)
         with mixed(batch.frames.device):
-            logits = net(batch.frames)
-        return stream_loss(logits.float(), batch, settings)
+            logits, hints = net.with_hints(batch.frames)
+        error = hint_loss(hints.float(), batch)
+        return stream_loss(logits.float(), batch, settings) + settings.hint_weight * error
 
     return loss
 
@@ -206,7 +227,7 @@ def train(
 
 def recalibrate(net: SpotterNet, batches: Iterator[Movable], n_batches: int) -> None:
     """Measure the batch norm statistics again: those of averaged weights are not the averaged ones."""
-    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm1d)]
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches

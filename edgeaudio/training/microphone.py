@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["Sections", "band_limit", "colour", "random_colour"]
+__all__ = ["CODECS", "Sections", "band_limit", "colour", "random_colour", "through_codec"]
 
 Sections: TypeAlias = NDArray[np.float32]
 """Second-order filter sections as scipy has them, ``[n_sections, 6] float32``."""
+
+CODECS = ("ULAW", "GSM610", "IMA_ADPCM", "VORBIS")
+"""Telephones fixed and mobile, old recorders, and files as the net has them."""
+_TELEPHONE = ("ULAW", "GSM610")
 
 _COLOUR_HZ = ((80.0, 400.0), (500.0, 4000.0), (3000.0, 6000.0))
 
@@ -38,6 +43,24 @@ def random_colour(rng: np.random.Generator, depth_db: float) -> Sections:
 def colour(x: Samples, sections: Sections) -> Samples:
     """Apply a microphone's response from :func:`random_colour`."""
     return _filter(x, sections)
+
+
+def through_codec(x: Samples, codec: str) -> Samples:
+    """What one of :data:`CODECS` leaves of speech; telephones run at 8 kHz and cut off at 3.4 kHz."""
+    import soundfile
+
+    step = 2 if codec in _TELEPHONE else 1
+    rate_hz = SAMPLE_RATE_HZ // step
+    line = (band_limit(x) if step == 2 else x)[::step]
+    file = io.BytesIO()
+    container = "OGG" if codec == "VORBIS" else "WAV"
+    soundfile.write(file, np.clip(line, -1.0, 1.0), rate_hz, format=container, subtype=codec)
+    file.seek(0)
+    heard, _ = soundfile.read(file, dtype="float32")
+    if step == 1:
+        return np.asarray(heard[: x.size], np.float32)
+    at = np.arange(x.size, dtype=np.float32) / step
+    return np.asarray(np.interp(at, np.arange(line.size), heard[: line.size]), np.float32)
 
 
 def _filter(x: Samples, sections: Sections) -> Samples:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from edgeaudio.errors import InputError
 from edgeaudio.frontend import FrontendSpec
-from edgeaudio.training.augment import Augmenter
+from edgeaudio.training.augment import Augmenter, Settings
 from edgeaudio.training.batches import BatchSource, Layout
 from edgeaudio.training.corpus import Clip, held_out, is_background, mentions
 from edgeaudio.training.loop import Batch, LoopSettings, spotter_loss, train
@@ -52,6 +53,7 @@ class SpotterPlan:
     net: NetSpec
     recipe: Recipe = field(default_factory=Recipe)
     loop: LoopSettings = field(default_factory=LoopSettings)
+    augment: Settings = field(default_factory=Settings)
     n_frames: int = 192
     batch_size: int = 64
     seed: int = 1
@@ -156,7 +158,9 @@ def _balanced(real: dict[str, list[Clip]], synthetic: dict[str, list[Clip]]) -> 
     rare = [clip for group in real.values() if len(group) < 10 for clip in group]
     large = [group for group in real.values() if len(group) >= 10] + ([rare] if rare else [])
     made = [group for group in synthetic.values() if len(group) >= 3]
-    repeats = max(1, round(len(made) / len(large))) if large else 1
+    # A dozen of the user's own recordings are not half of all that is said.
+    merited = sum(map(len, large)) / 3
+    repeats = max(1, round(min(len(made), merited) / len(large))) if large else 1
     return large * repeats + made
 
 
@@ -191,7 +195,7 @@ def fit(
 ) -> SpotterNet:
     """Train one network; see :func:`edgeaudio.training.loop.train`."""
     torch.manual_seed(plan.seed)
-    net = SpotterNet(plan.net)
+    net = SpotterNet(replace(plan.net, n_hints=_hint_shape(material)[0]))
     feed = _Feed(plan, material)
 
     def progressed(done: float) -> None:
@@ -254,11 +258,19 @@ class _Feed:
         self.progress(self._done)
 
 
+def _hint_shape(material: Material) -> tuple[int, int]:
+    """How many tokens hints are about, and samples from one to the next; zeros if there are none."""
+    pools = material.pools
+    clips = chain(*pools.real, *pools.synthetic, pools.speech)
+    hints = next((clip.hints for clip in clips if clip.hints is not None), None)
+    return (0, 0) if hints is None else (hints.log_probs.shape[1], hints.frame_samples)
+
+
 def _batches(plan: SpotterPlan, material: Material, *, seed: int, workers: int | None = None) -> BatchSource:
-    layout = Layout(plan.spec, plan.n_frames, plan.net.stride)
+    layout = Layout(plan.spec, plan.n_frames, plan.net.stride, *_hint_shape(material))
     return BatchSource(
         StreamMaker(material.pools, plan.recipe, layout.n_samples),
-        Augmenter(material.noises, material.rooms),
+        Augmenter(material.noises, material.rooms, plan.augment),
         layout,
         batch_size=plan.batch_size,
         seed=seed,

@@ -13,10 +13,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.training.corpus import Clip, word_bounds
+from edgeaudio.training.corpus import Clip, Hints, word_bounds
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["OTHER", "FrameTargets", "Pools", "Recipe", "Spoken", "StreamMaker", "frame_targets"]
+__all__ = [
+    "OTHER",
+    "FrameTargets",
+    "Pools",
+    "Recipe",
+    "Spoken",
+    "StreamMaker",
+    "frame_targets",
+    "hint_targets",
+]
 
 OTHER = -1
 """Label index of speech that is none of the words."""
@@ -28,12 +37,18 @@ _FADE_SAMPLES = SAMPLE_RATE_HZ // 100
 class Spoken:
     """One stretch of speech in a stream: word index or :data:`OTHER`, first and last sample.
 
-    ``end`` may lie behind the end of the stream: the word is cut off.
+    ``end`` may lie behind the end of the stream: the word is cut off. ``hints`` tell about the clip that
+    was laid in from ``laid`` on; its first sample would lie at ``origin``, and ``factor`` samples of it
+    go by while one of the stream does.
     """
 
     word: int
     start: int
     end: int
+    hints: Hints | None = None
+    laid: int = 0
+    origin: float = 0.0
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -118,10 +133,10 @@ class StreamMaker:
 
     def _bare(self, stream: Samples, rng: np.random.Generator) -> list[Spoken]:
         word, clip = self._pick_word(rng) if rng.random() < 0.8 else self._pick_confusable(rng)
-        samples, start, end = self._prepared(clip, rng)
+        samples, start, end, factor = self._prepared(clip, rng)
         at = int(rng.uniform(0.0, 0.5) * SAMPLE_RATE_HZ)
         _add(stream, samples, at)
-        return [Spoken(word, at + start, at + end)]
+        return [Spoken(word, at + start, at + end, clip.hints, at, at, factor)]
 
     def _lay_next(self, stream: Samples, at: int, rng: np.random.Generator) -> Spoken | None:
         recipe = self.recipe
@@ -130,17 +145,18 @@ class StreamMaker:
         if kind == 3 or (kind == 2 and not self.pools.speech):
             return None
         if kind == 2:
-            samples = self._utterance(rng)
+            samples, hints, first, factor = self._utterance(rng)
             _add(stream, samples, at)
-            return Spoken(OTHER, at, at + len(samples))
+            return Spoken(OTHER, at, at + len(samples), hints, at, at - first / factor, factor)
         word, clip = self._pick_word(rng) if kind == 0 else self._pick_confusable(rng)
-        samples, start, end = self._prepared(clip, rng)
+        samples, start, end, factor = self._prepared(clip, rng)
         # The recording's own noise before and after the word: some of it, seldom all.
         before = min(start, int(rng.uniform(0.02, 0.2) * SAMPLE_RATE_HZ))
         after = min(len(samples) - end, int(rng.uniform(0.06, 0.3) * SAMPLE_RATE_HZ))
         cut = _faded(samples[start - before : end + after])
         _add(stream, cut, at)
-        return Spoken(word, at + before, at + before + end - start)
+        first = at - (start - before)
+        return Spoken(word, at + before, at + before + end - start, clip.hints, at, first, factor)
 
     def _pick_word(self, rng: np.random.Generator) -> tuple[int, Clip]:
         word = int(rng.integers(len(self.pools.real)))
@@ -153,16 +169,17 @@ class StreamMaker:
         group = self.pools.confusable[int(rng.integers(len(self.pools.confusable)))]
         return OTHER, group[int(rng.integers(len(group)))]
 
-    def _prepared(self, clip: Clip, rng: np.random.Generator) -> tuple[Samples, int, int]:
-        """A clip at a random speed and level, and where in it the word begins and ends."""
+    def _prepared(self, clip: Clip, rng: np.random.Generator) -> tuple[Samples, int, int, float]:
+        """A clip at a random speed and level, where in it the word begins and ends, and how fast it is."""
         bounds = self._bounds.get(id(clip))
         if bounds is None:
             bounds = self._bounds[id(clip)] = word_bounds(clip.pcm)
         samples, factor = _respeeded(_level(clip.pcm, bounds, rng), self.recipe.speed, rng)
         start, end = (round(edge / factor) for edge in bounds)
-        return samples, start, min(end, len(samples))
+        return samples, start, min(end, len(samples)), factor
 
-    def _utterance(self, rng: np.random.Generator) -> Samples:
+    def _utterance(self, rng: np.random.Generator) -> tuple[Samples, Hints | None, int, float]:
+        """A piece of other speech, what was heard in its recording, where that begins, and how fast it is."""
         hard = self.pools.hard
         if hard and rng.random() < self.recipe.hard:
             clip = hard[int(rng.integers(len(hard)))]
@@ -172,8 +189,8 @@ class StreamMaker:
             n = min(len(clip.pcm), int(rng.uniform(0.4, 2.0) * SAMPLE_RATE_HZ))
         start = int(rng.integers(len(clip.pcm) - n + 1))
         part = clip.pcm[start : start + n]
-        samples, _ = _respeeded(_level(part, (0, n), rng), self.recipe.speed, rng)
-        return _faded(samples)
+        samples, factor = _respeeded(_level(part, (0, n), rng), self.recipe.speed, rng)
+        return _faded(samples), clip.hints, start, factor
 
 
 def _level(pcm: NDArray[np.int16], bounds: tuple[int, int], rng: np.random.Generator) -> Samples:
@@ -253,3 +270,34 @@ def frame_targets(
             judged[s.word] = 0.0
     judged[said > 0.0] = 1.0
     return FrameTargets(label, weight, said, judged)
+
+
+# Seconds. A recogniser answers late: so long after a word's end it still tells about it. Where speech is
+# cut into, it knows what was before the cut, which nobody else can.
+HINTED_AFTER_S, UNHINTED_S = 0.15, 0.1
+
+
+def hint_targets(
+    spoken: Sequence[Spoken], newest: NDArray[np.int64], n_tokens: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """What a recogniser heard at output frames whose newest input sample is ``newest`` (``[n_out]``).
+
+    Returns
+    -------
+    tuple of arrays
+        ``[n_out, n_tokens]`` as in :class:`~edgeaudio.training.corpus.Hints`, and ``[n_out]``: 1 where it is
+        known, else 0.
+    """
+    heard = np.zeros((len(newest), n_tokens), np.uint8)
+    known = np.zeros(len(newest), np.float32)
+    for s in spoken:
+        if s.hints is None:
+            continue
+        at = ((newest - s.origin) * s.factor - s.hints.newest) / s.hints.frame_samples
+        frame = np.rint(at).astype(np.int64)
+        inside = newest >= s.laid + UNHINTED_S * SAMPLE_RATE_HZ
+        inside &= newest < s.end + HINTED_AFTER_S * SAMPLE_RATE_HZ
+        inside &= (frame >= 0) & (frame < len(s.hints.log_probs))
+        heard[inside] = s.hints.log_probs[frame[inside]]
+        known[inside] = 1.0
+    return heard, known

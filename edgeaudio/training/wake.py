@@ -74,7 +74,7 @@ def train_wake(
     material = surround(material, job.seed)
     tests = WakeTests.of(material, words)
     _check_tests(tests)
-    spec, net_spec = log_mel_plan(len(labels), width=48)
+    spec, net_spec = log_mel_plan(len(labels), width=64)
     base = Decision(threshold=0.5, smoothing_ms=100.0, refractory_ms=1000.0, silent_labels=SILENT_LABELS)
 
     def measure(net: SpotterNet) -> str:

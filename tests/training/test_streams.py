@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from edgeaudio.training.corpus import Clip
-from edgeaudio.training.streams import OTHER, Pools, Recipe, Spoken, StreamMaker, frame_targets
+from edgeaudio.training.corpus import Clip, Hints
+from edgeaudio.training.streams import OTHER, Pools, Recipe, Spoken, StreamMaker, frame_targets, hint_targets
 
 RATE = 16_000
 N_SAMPLES = 2 * RATE
@@ -114,3 +116,29 @@ def test_equal_seeds_make_equal_streams() -> None:
     b = StreamMaker(POOLS, Recipe(), N_SAMPLES)(np.random.default_rng(3))
     assert np.array_equal(a[0], b[0])
     assert a[1] == b[1]
+
+
+def test_hints_lie_where_the_recording_was_laid() -> None:
+    """A recogniser whose only token rises by one a frame tells which moment of a recording is heard."""
+    log_probs = np.arange(40, dtype=np.uint8)[:, None]
+    hints = Hints(log_probs, frame_samples=640, newest=879)
+    pools = Pools([[replace(clip, hints=hints) for clip in POOLS.real[0]]], [[]], [[]], [])
+    maker = StreamMaker(pools, Recipe(empty=0, bare=0, word=1, confusable=0, speech=0, pause=0), N_SAMPLES)
+    known_at_all = 0
+    for seed in range(8):
+        _, spoken = maker(np.random.default_rng(seed))
+        heard, known = hint_targets(spoken, NEWEST, 1)
+        for s in spoken:
+            inside = (s.start + 0.1 * RATE <= NEWEST) & (min(s.end, N_SAMPLES) > NEWEST) & (known > 0)
+            # The tone lies from 0.3 to 0.7 s in its recording; its bounds are found to 30 ms.
+            begins = 0.3 * RATE + (NEWEST[inside] - s.start) * s.factor
+            # A frame is 40 ms; the nearest one is at most 20 away.
+            assert np.all(np.abs(heard[inside, 0] * 640.0 + 879 - begins) <= 320 + 0.04 * RATE)
+            known_at_all += int(inside.sum())
+    assert known_at_all > 50
+
+
+def test_nothing_is_hinted_where_nobody_was_heard() -> None:
+    heard, known = hint_targets([Spoken(0, 4000, 12000)], NEWEST, 5)
+    assert heard.shape == (len(NEWEST), 5)
+    assert not known.any()
