@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
 
 from edgeaudio.models.manifest import ClipDecision
-from edgeaudio.training.commands import (
+from edgeaudio.training.clip_tests import (
     ClipScore,
     HeldOutSet,
     clip_score,
