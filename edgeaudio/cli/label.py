@@ -28,19 +28,22 @@ if TYPE_CHECKING:
     from edgeaudio.evaluation.labels import Labeller
     from edgeaudio.evaluation.manifest import Row
 
-__all__ = ["label"]
+__all__ = ["LabelOptions", "label"]
 
 _LOG = logging.getLogger(__name__)
-_AUDIO = frozenset({".wav", ".flac", ".ogg", ".opus", ".oga", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(RecognizerOptions):
+class LabelOptions(RecognizerOptions):
+    """The command line of ``edgeaudio label``."""
+
     paths: tuple[Path, ...]
     outputs: tuple[Path, ...]
     form: LabelFormat
     align: bool
     everything: bool
+    phrase: str | None
+    clips: Path | None
 
 
 @click.command()
@@ -64,6 +67,8 @@ class _Options(RecognizerOptions):
 )
 @click.option("--align", is_flag=True, help="Find the word times of the text that a MANIFEST gives.")
 @click.option("--all", "everything", is_flag=True, help="Also write down anew what has text already.")
+@click.option("--find", "phrase", metavar="PHRASE", help="Find where this is said, and what sounds like it.")
+@click.option("--clips", type=click.Path(path_type=Path), metavar="DIR", help="Cut what --find finds out.")
 @recognizer_options
 @log_level_option
 def label(**options: Any) -> None:
@@ -72,15 +77,23 @@ def label(**options: Any) -> None:
     PATH is a recording or a folder of recordings, MANIFEST a file .tsv with the columns path and, if
     known, seconds, speaker, split, label and text. What has text already is passed on as it is. A run
     that was interrupted goes on where it stopped when it is given the same --output.
+
+    With --find, transcripts are a help: what they say is aligned, the rest is searched. Folders may be
+    corpora.
     """
-    _run(_Options(**options))
+    _run(LabelOptions(**options))
 
 
-def _run(options: _Options) -> None:
+def _run(options: LabelOptions) -> None:
     load_numba()
     from edgeaudio.evaluation.label_files import LabelFile
 
     check_recognizer(options)
+    if options.phrase is not None or options.clips is not None:
+        from edgeaudio.cli.find import find
+
+        find(options)
+        return
     if options.align and options.everything:
         raise UsageError("--align keeps the text that there is, --all replaces it", hint="Give one of them.")
     if options.align and (options.grammar is not None or options.hotwords):
@@ -117,7 +130,7 @@ def _rows(paths: Iterable[Path]) -> list[Row]:
 
     rows: list[Row] = []
     for path in paths:
-        found = read_manifest(path) if path.suffix.lower() == ".tsv" else find_recordings(path, _AUDIO)
+        found = read_manifest(path) if path.suffix.lower() == ".tsv" else find_recordings(path)
         if not found:
             raise InputError(f"{path}: there is no recording in this folder")
         rows += found
@@ -128,7 +141,7 @@ def _is_new(row: Row, files: list[LabelFile]) -> bool:
     return not files or any(not file.holds(row) for file in files)
 
 
-def _labeller(options: _Options) -> Labeller:
+def _labeller(options: LabelOptions) -> Labeller:
     profile = settle_profile(options.profile)
     if not options.align:
         from edgeaudio.evaluation.labels import Transcriber

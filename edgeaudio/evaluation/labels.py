@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -11,6 +11,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from edgeaudio.backends.base import Runtime
+from edgeaudio.decoding.base import LogProbs
 from edgeaudio.decoding.forced import align_words
 from edgeaudio.decoding.text import normalise
 from edgeaudio.decoding.units import spelling
@@ -26,10 +27,13 @@ from edgeaudio.tasks.acoustic import AcousticModel
 from edgeaudio.tasks.loading import Lexicon, load_acoustic
 from edgeaudio.tasks.recognizer import Recognizer
 from edgeaudio.tasks.timeline import Timeline
-from edgeaudio.types import SAMPLE_RATE_HZ
+from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["Aligner", "Label", "LabelledWord", "Labeller", "Transcriber", "find_recordings"]
+__all__ = ["AUDIO_SUFFIXES", "Aligner", "Label", "LabelledWord", "Labeller", "Transcriber", "find_recordings"]
 
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".flac", ".ogg", ".opus", ".oga", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64",
+})  # fmt: skip
 _BLOCK_SAMPLES = 8 * 1280
 
 
@@ -114,12 +118,16 @@ class Aligner:
     def __init__(self, acoustic: AcousticModel, manifest: ModelManifest, lexicon: Lexicon) -> None:
         self._acoustic = acoustic
         self._frontend = Frontend(acoustic.spec)
+        self._timeline = Timeline(acoustic)
         # What the aligning search says of a word are log-odds already.
         self._captions = replace(manifest.recognition, confidence_scale=1.0, confidence_offset=0.0)
         self._lexicon = lexicon
         written = spelling(manifest.labels, self._captions.blank, self._captions.units)
         self._token = {text.strip(" "): token for token, text in enumerate(written) if text}
-        self._separator = self._token.pop("", None)
+        self.separator = self._token.pop("", None)
+        """The token between two words, where the units are letters."""
+        self.blank = acoustic.blank
+        self.frame_s = acoustic.frame_samples / SAMPLE_RATE_HZ
 
     @classmethod
     def load(
@@ -148,22 +156,42 @@ class Aligner:
         if not words:
             raise InputError(f"{row.origin}: the text has no words to align")
         samples = read_clip(row)
+        log_probs = np.concatenate(list(self.hear([samples])))
+        return self.align(log_probs, words, len(samples) / SAMPLE_RATE_HZ, origin=row.origin)
+
+    def hear(self, blocks: Iterable[Samples]) -> Iterator[LogProbs]:
+        """Hear one recording, in blocks of any length, and yield how probable each token is when."""
         self._acoustic.reset()
         self._frontend.reset()
-        timeline = Timeline(self._acoustic)
-        found = []
-        for at in range(0, len(samples), _BLOCK_SAMPLES):
-            frames = self._frontend.process(samples[at : at + _BLOCK_SAMPLES])
-            timeline.n_frames += len(frames)
-            found.append(self._acoustic.process(frames).copy())
-        found.append(self._acoustic.flush().copy())
-        log_probs = np.concatenate(found)
-        timeline.n_decided = len(log_probs)
-        spoken = {word: self._tokens(word, row.origin) for word in words}
-        aligned = align_words(log_probs, words, spoken, blank=self._acoustic.blank, separator=self._separator)
+        self._timeline.reset(0)
+        for block in blocks:
+            for at in range(0, len(block), _BLOCK_SAMPLES):
+                frames = self._frontend.process(block[at : at + _BLOCK_SAMPLES])
+                self._timeline.n_frames += len(frames)
+                yield self._decided(self._acoustic.process(frames))
+        yield self._decided(self._acoustic.flush())
+
+    def _decided(self, log_probs: LogProbs) -> LogProbs:
+        self._timeline.n_decided += len(log_probs)
+        return log_probs.copy()
+
+    def spoken_s(self, output_frame: int) -> float:
+        """When in the recording heard last that was spoken which shows in an output frame."""
+        return self._timeline.spoken(output_frame) / SAMPLE_RATE_HZ
+
+    def align(self, log_probs: LogProbs, words: Sequence[str], seconds: float, *, origin: str) -> Label:
+        """Align the whole of the recording heard last with the words that were said.
+
+        Raises
+        ------
+        InputError
+            The words cannot be pronounced, or not in that time.
+        """
+        spoken = {word: self.tokens(word, origin) for word in words}
+        aligned = align_words(log_probs, words, spoken, blank=self.blank, separator=self.separator)
         if not aligned:
             raise InputError(
-                f"{row.origin}: {len(words)} words cannot be spoken in {len(samples) / SAMPLE_RATE_HZ:.2f} s",
+                f"{origin}: {len(words)} words cannot be spoken in {seconds:.2f} s",
                 hint="Does the text belong to this recording?",
             )
         return Label(
@@ -171,17 +199,23 @@ class Aligner:
             tuple(
                 LabelledWord(
                     word.text,
-                    timeline.spoken(word.start_frame) / SAMPLE_RATE_HZ,
-                    timeline.spoken(word.end_frame) / SAMPLE_RATE_HZ,
+                    self.spoken_s(word.start_frame),
+                    self.spoken_s(word.end_frame),
                     self._captions.confidence(word.evidence),
                 )
                 for word in aligned
             ),
-            len(samples) / SAMPLE_RATE_HZ,
+            seconds,
         )
 
-    def _tokens(self, word: str, origin: str) -> list[list[int]]:
-        """Return the tokens of each pronunciation."""
+    def tokens(self, word: str, origin: str) -> list[list[int]]:
+        """Return the tokens of each pronunciation of a word.
+
+        Raises
+        ------
+        InputError
+            Nothing tells how it is pronounced.
+        """
         if self._captions.units == "phones":
             said = [list(phones) for phones in self._lexicon.pronounce(word)]
         else:
@@ -194,7 +228,7 @@ class Aligner:
         return [units for units in usable if units]
 
 
-def find_recordings(path: Path, suffixes: Collection[str]) -> list[Row]:
+def find_recordings(path: Path) -> list[Row]:
     """Return `path` itself, or the recordings in the folder `path` and those in it, in order.
 
     Raises
@@ -206,7 +240,9 @@ def find_recordings(path: Path, suffixes: Collection[str]) -> list[Row]:
         if not path.is_dir():
             path.stat()
             return [Row(path, str(path))]
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
+        files = sorted(
+            file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file()
+        )
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from None
     return [Row(file, str(file)) for file in files]

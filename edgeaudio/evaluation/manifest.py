@@ -2,7 +2,7 @@
 
 A manifest is a UTF-8 TSV file without quoting. Its first line names the columns; ``path`` is
 required and relative to the manifest's own folder (``..`` is allowed), ``seconds``, ``speaker``,
-``split``, ``label`` and ``text`` are optional, all others are ignored::
+``split``, ``label``, ``text``, ``source`` and ``licence`` are optional, all others are ignored::
 
     path            seconds  speaker  split  label  text
     yes/0001.opus   1.000    00176    test   yes
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgeaudio.errors import InputError, MissingDependencyError
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["Row", "iter_clip", "read_clip", "read_excerpt", "read_manifest"]
+__all__ = ["Row", "iter_clip", "read_clip", "read_excerpt", "read_manifest", "read_part"]
 
 MAX_BYTES = 256 * 2**20
 """A larger file is no manifest: 1,000,000 rows fit with room to spare."""
@@ -31,7 +31,7 @@ MAX_LINE_CHARACTERS = 64 * 1024
 MAX_CLIP_S = 600.0
 """What :func:`read_clip` holds in memory at once; :func:`iter_clip` has no limit."""
 
-_COLUMNS = ("path", "seconds", "speaker", "split", "label", "text")
+_COLUMNS = ("path", "seconds", "speaker", "split", "label", "text", "source", "licence")
 _BLOCK_SAMPLES = 16 * 1024
 _SHOWN_MISSING = 5
 _UNREADABLE = (OSError, RuntimeError, TypeError)
@@ -54,6 +54,8 @@ class Row:
     split: str = ""
     label: str = ""
     text: str = ""
+    source: str = ""
+    licence: str = ""
 
 
 def read_manifest(
@@ -228,6 +230,30 @@ def read_excerpt(row: Row, *, start: float, n_samples: int) -> Samples:
     if len(samples) == 0:
         raise InputError(f"{row.origin}: {row.path} holds no samples")
     return np.resize(samples, n_samples)
+
+
+def read_part(row: Row, start_s: float, end_s: float) -> Samples:
+    """Decode what lies between two times of a recording; it ends where the recording ends.
+
+    Raises
+    ------
+    InputError
+        The file is no audio or holds nothing there, naming the manifest's line.
+    MissingDependencyError
+        soundfile or soxr is not installed.
+    """
+    soundfile, soxr = _audio_packages()
+    try:
+        with soundfile.SoundFile(os.fsencode(row.path)) as file:
+            start = min(max(0, round(start_s * file.samplerate)), file.frames)
+            file.seek(start)
+            block = file.read(max(0, round(end_s * file.samplerate) - start), dtype="float32", always_2d=True)
+            samples: Samples = _resampler(soxr, file.samplerate)(_mono(block), last=True)
+    except _UNREADABLE as error:
+        raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
+    if len(samples) == 0:
+        raise InputError(f"{row.origin}: {row.path} holds no samples at {start_s:.2f} s")
+    return samples
 
 
 def _audio_packages() -> tuple[Any, Any]:

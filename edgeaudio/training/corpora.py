@@ -23,7 +23,7 @@ from edgeaudio.decoding.files import read_lines
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation.manifest import Row, read_manifest
 
-__all__ = ["Corpora", "find_corpora"]
+__all__ = ["Corpora", "find_corpora", "look_for_corpora"]
 
 Corpora = dict[str, list[Row]]
 """The recordings of each corpus, by the name of its folder, or where that is taken by its path inside."""
@@ -40,13 +40,25 @@ def find_corpora(folder: str | Path) -> Corpora:
     InputError
         There are none, or one of the files that list them is malformed.
     """
-    found: Corpora = {}
-    _search(Path(folder), Path(folder), found, _DEPTH)
+    found = look_for_corpora(folder)
     if not found:
         raise InputError(
             f"{folder}: no transcribed speech in it",
             hint="Known layouts: manifest.tsv with a column text, LibriSpeech, Common Voice, LJSpeech.",
         )
+    return found
+
+
+def look_for_corpora(folder: str | Path) -> Corpora:
+    """The same, but nothing where there are none.
+
+    Raises
+    ------
+    InputError
+        One of the files that list them is malformed.
+    """
+    found: Corpora = {}
+    _search(Path(folder), Path(folder), found, _DEPTH)
     return found
 
 
