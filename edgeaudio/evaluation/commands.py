@@ -25,6 +25,8 @@ class CommandsResult:
 
     labels: tuple[str, ...]
     confusion: dict[str, dict[str, int]]
+    model: str
+    runtime: str
 
     @property
     def clips(self) -> int:
@@ -51,14 +53,25 @@ class CommandsResult:
         """Recall of each true label that occurred."""
         return {label: row.get(label, 0) / sum(row.values()) for label, row in self.confusion.items()}
 
+    @property
+    def per_class_interval(self) -> dict[str, tuple[float, float]]:
+        """95 % interval (Wilson) of each recall."""
+        return {
+            label: wilson_interval(row.get(label, 0), sum(row.values()))
+            for label, row in self.confusion.items()
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The result as ``edgeaudio evaluate commands --json`` prints it."""
         return {
             "accuracy": self.accuracy,
             "interval": list(self.interval),
             "per_class": self.per_class,
+            "per_class_interval": self.per_class_interval,
             "confusion": self.confusion,
             "clips": self.clips,
+            "model": self.model,
+            "runtime": self.runtime,
         }
 
 
@@ -131,4 +144,4 @@ def evaluate_commands(
             progress(done, len(rows))
     order = [*manifest.labels, _UNKNOWN]
     counts = {label: dict(confusion[label]) for label in dict.fromkeys(order) if label in confusion}
-    return CommandsResult(manifest.labels, counts)
+    return CommandsResult(manifest.labels, counts, manifest.name, scorer.runtime)

@@ -73,8 +73,8 @@ def _mark_operating_point(axes: Any, result: WakeResult, least_rate: float, leas
     point = result.operating
     rate, miss = result.false_alarms_per_hour(point), result.miss_rate(point)
     x, y = max(rate, least_rate), max(miss, least_miss)
-    low_x, high_x = result.false_alarm_interval
-    low_y, high_y = result.miss_interval
+    low_x, high_x = result.false_alarm_interval(point)
+    low_y, high_y = result.miss_interval(point)
     axes.errorbar(
         [x],
         [y],

@@ -33,6 +33,11 @@ class Scorer:
         self._n_waiting = 0  # frames that the spotter holds until they make a step
 
     @property
+    def runtime(self) -> str:
+        """What computes the posteriors."""
+        return self._spotter.runtime
+
+    @property
     def output_period_s(self) -> float:
         """Seconds from one posterior to the next."""
         return self.manifest.stride * self._frontend.hop_samples / SAMPLE_RATE_HZ

@@ -41,8 +41,10 @@ def test_commands_prints_json(
     code, out, _ = run("evaluate", "commands", manifest, "--model", tone_bundle, "--json")
     assert code == 0
     report = json.loads(out)
-    assert list(report) == ["accuracy", "interval", "per_class", "confusion", "clips"]
-    assert (report["accuracy"], report["clips"]) == (0.75, 4)
+    assert {"accuracy", "interval", "per_class", "confusion", "clips", "runtime"} <= set(report)
+    assert (report["accuracy"], report["clips"], report["model"]) == (0.75, 4, "tones")
+    low, high = report["per_class_interval"]["no"]
+    assert low < report["per_class"]["no"] == 0.5 < high
     assert report["confusion"] == {"yes": {"yes": 2}, "no": {"no": 1, "yes": 1}}
 
 
@@ -54,7 +56,10 @@ def test_commands_prints_a_table(
     assert code == 0
     lines = out.splitlines()
     assert lines[0].startswith("accuracy 75.00 %  (95 % interval 30.06 to 95.44 %), 3 of 4 recordings")
-    assert [line.split() for line in lines[-2:]] == [["yes", "2", "-", "100.0"], ["no", "1", "1", "50.0"]]
+    assert [line.split() for line in lines[-2:]] == [
+        ["yes", "2", "-", "100.0", "34.2-100.0"],
+        ["no", "1", "1", "50.0", "9.5-90.5"],
+    ]
 
 
 def test_commands_of_one_split(

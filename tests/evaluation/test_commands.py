@@ -49,8 +49,14 @@ def test_counts_what_the_model_hears(
         "accuracy": 6 / 8,
         "interval": list(wilson_interval(6, 8)),
         "per_class": {"yes": 2 / 3, "no": 1.0, "unknown": 0.5, "silence": 1.0},
+        "per_class_interval": {
+            label: wilson_interval(right, of)
+            for label, right, of in (("yes", 2, 3), ("no", 1, 1), ("unknown", 1, 2), ("silence", 2, 2))
+        },
         "confusion": result.confusion,
         "clips": 8,
+        "model": "tones",
+        "runtime": backend,
     }
 
 
@@ -97,6 +103,6 @@ def test_a_wake_word_model_is_refused(tone_scorer: Scorer, make_manifest: Callab
 
 
 def test_recall_of_a_class_never_heard_is_zero() -> None:
-    result = CommandsResult(("yes", "no"), {"yes": {"no": 4}})
+    result = CommandsResult(("yes", "no"), {"yes": {"no": 4}}, "model", "onnx")
     assert result.per_class == {"yes": 0.0}
     assert result.accuracy == 0.0

@@ -87,7 +87,7 @@ def test_the_operating_point_follows_a_wanted_rate(
     for allowed in (0, 3, 7):
         hours = len(levels) * 2.5 / 3600
         result = evaluate_wake(
-            *rows, tone_scorer, labels=["computer"], false_alarms_per_hour=(allowed + 0.5) / hours
+            *rows, tone_scorer, labels=["computer"], false_alarms_per_hour=[(allowed + 0.5) / hours]
         )
         assert result.operating.false_alarms == allowed, "each recording fires once, at its own threshold"
 
