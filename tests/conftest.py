@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+_DEVICE = re.compile(r"mark\.(pulse|browser|cgroup)\b")
 
 # Numba compiles on first use, which no per-example deadline can foresee.
 settings.register_profile(
@@ -37,6 +41,28 @@ def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(pwd, "getpwuid", nobody)
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist, tests run one after the other
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Side by side, keep a file's tests in one worker: they share what is slow to make.
+
+    Those with devices are one after the other, too: what they measure is time.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "devices" if _wants_a_device(file) else file
+
+    return ByFile(config, log)
+
+
+@functools.cache
+def _wants_a_device(file: str) -> bool:
+    """Whether tests of a file want a sound server, a browser or a share of the processor."""
+    return _DEVICE.search((ROOT / file).read_text(encoding="utf-8")) is not None
 
 
 def _skipped_shared(reporter: pytest.TerminalReporter) -> list[str]:
