@@ -90,9 +90,10 @@ def settle_decision(spotter: Spotter, threshold: float | None, near_ratio: float
         found = find_calibrated(spotter.manifest)
         if found is not None:
             threshold = found.threshold
+            promise = "for" if found.reached else "without a promise of"
             click.echo(
                 f"{'threshold':<10}{spotter.name} {threshold:.4f}, set for this room on "
-                f"{found.calibrated_at[:10]} for at most {found.max_false_alarms}",
+                f"{found.calibrated_at[:10]} {promise} at most {found.max_false_alarms}",
                 err=True,
             )
     if threshold is not None or near_ratio is not None:

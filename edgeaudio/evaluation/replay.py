@@ -13,12 +13,12 @@ from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.tasks.trigger import Firing, Trigger
 from edgeaudio.types import Frames
 
-__all__ = ["Point", "Replay"]
+__all__ = ["GRID", "Point", "Replay"]
 
 _REPLAY_ROWS = 65_536
 
-# Even steps of the log odds: 0.0067 … 0.99995, dense where posteriors of a trained model lie.
-_GRID = [1.0 / (1.0 + math.exp(-x / 8)) for x in range(-40, 81)]
+GRID = [1.0 / (1.0 + math.exp(-x / 8)) for x in range(-40, 81)]
+"""Even steps of the log odds: 0.0067 … 0.99995, dense where posteriors of a trained model lie."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,11 @@ class Replay:
         """Add a recording of one of ``words``, which is heard from output frame ``first_frame`` on."""
         self._positives.append(_Positive(posteriors, first_frame, frozenset(words)))
 
+    @property
+    def n_positives(self) -> int:
+        """How many positive recordings there are."""
+        return len(self._positives)
+
     def trigger(self, threshold: float | None) -> Trigger:
         """A fresh trigger; None is the model's own threshold."""
         decision = self._manifest.spotting
@@ -93,7 +98,7 @@ class Replay:
     def curve(self) -> list[Point]:
         """From many false alarms to none; thresholds between which nothing changes are left out."""
         curve: list[Point] = []
-        for threshold in _GRID:
+        for threshold in GRID:
             point = self.point(threshold)
             before = curve[-1] if curve else None
             if before is None or (point.misses, point.false_alarms) != (before.misses, before.false_alarms):
@@ -107,7 +112,7 @@ class Replay:
         released fires once and then never more. Without such a threshold, the highest one tried.
         """
         high = 1.0 - 1e-6
-        for low in reversed(_GRID):
+        for low in reversed(GRID):
             if self.false_alarms(low) > false_alarms:
                 break
             high = low

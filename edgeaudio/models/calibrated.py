@@ -39,13 +39,15 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A threshold for all words of one model, and how it was found.
 
     ``per_day`` are the false alarms that are expected, ``per_day_interval`` the 95 % interval of that;
-    ``method`` is described in `edgeaudio.evaluation.room`.
+    ``reached`` says whether they are few enough, as far as is known; ``method`` is described in
+    `edgeaudio.evaluation.room`.
     """
 
     model: str
     fingerprint: str
     threshold: Annotated[float, Meta(gt=0.0, lt=1.0)]
     max_false_alarms: str
+    reached: bool
     per_day: float
     per_day_interval: tuple[float, float]
     method: Literal["counted", "fitted", "bounded"]

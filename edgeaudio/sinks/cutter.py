@@ -121,6 +121,11 @@ class Cutter(ABC):
             with self._lock:
                 self._pending.append((event, span, datetime.now(timezone.utc)))
 
+    def restart(self) -> None:
+        """Keep what is there of what is still open: the next block begins another recording, at sample 0."""
+        self._collect(None)
+        self.history.reset()
+
     def close(self) -> None:
         """Keep what is there of what is still open and wait until all is done."""
         if self._closed:

@@ -87,15 +87,15 @@ class LedgerSink(Cutter):
         data, suffix = _encoded(samples)
         word = re.sub(r"[^\w-]", "_", event.name, flags=re.ASCII)[:80] or "_"
         name = f"{stamp(at)}-{self._number:04d}-{word}{suffix}"
-        near = isinstance(event, NearMiss)
+        threshold = event.threshold if isinstance(event, NearMiss) else self._threshold(event)
         clip = LedgerClip(
             path=Path(name),
             seconds=len(samples) / SAMPLE_RATE_HZ,
             model=event.model,
             word=event.name,
-            kind="near_miss" if near else "detection",
+            kind="near_miss" if event.score < threshold else "detection",
             score=event.score,
-            threshold=event.threshold if isinstance(event, NearMiss) else self._threshold(event),
+            threshold=threshold,
             heard_at=at,
         )
         with _as_oserror():

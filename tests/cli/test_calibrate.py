@@ -1,0 +1,156 @@
+"""`edgeaudio calibrate` in one process, and that `wake` keeps to what it set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgeaudio.cli import calibrate as module
+from edgeaudio.cli.rates import rate
+from edgeaudio.evaluation.ledger import read_ledger
+from edgeaudio.evaluation.room_log import Heard, RoomLog
+from edgeaudio.models.calibrated import (
+    Calibrated,
+    find_calibrated,
+    fingerprint,
+    load_calibrated,
+    save_calibrated,
+)
+from edgeaudio.testing import scripted_spotter
+from tests.cli.conftest import Run, record
+
+MANIFEST = scripted_spotter([(1.0, "computer")]).manifest
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(
+        module, "_load", lambda *_: scripted_spotter([(0.5 + at, "computer") for at in range(0, 100, 2)])
+    )
+    return tmp_path / "config" / "edgeaudio" / "calibrations" / "scripted.yaml"
+
+
+def test_recordings_set_a_threshold_that_wake_keeps_to(
+    run: Run, five_seconds: Path, settings: Path, tmp_path: Path, scripted: None
+) -> None:
+    outcome = run("calibrate", five_seconds, "--max-false-alarms", "0.5/day", "--keep", tmp_path / "kept")
+    assert outcome.code == 0
+    assert "counted   0 in 5 s" in outcome.out
+    assert "3 of these reach the model's own threshold. Did somebody say the word?" in outcome.out
+    assert f"set in {settings}" in outcome.out
+    assert [clip.kind for clip in read_ledger(tmp_path / "kept")] == ["detection"] * 3
+    found = load_calibrated("scripted")
+    assert found is not None
+    assert found.threshold > 0.99
+    heard = run("wake", five_seconds, "--fast")
+    assert "without a promise of at most 0.5/day\n" in heard.err
+    assert "detected  nothing" in heard.err
+    assert "detected  nothing" not in run("wake", five_seconds, "--fast", "--threshold", "0.5").err
+    assert found.threshold == pytest.approx(json.loads(run("calibrate", "--show", "--json").out)["threshold"])
+    assert "scripted  0.99" in run("calibrate", "--show").out
+    assert run("calibrate", "--reset", "--model", "scripted").out == "scripted: back to its own threshold\n"
+    assert not settings.exists()
+
+
+def test_programs_get_one_object(run: Run, five_seconds: Path, settings: Path) -> None:
+    result = json.loads(run("calibrate", five_seconds, "--dry-run", "--json").out)
+    assert result["saved"] is None
+    assert result["method"] == "bounded"
+    assert len(result["heard"]) == 3
+    assert not settings.exists()
+
+
+def test_positives_are_heard_besides(run: Run, five_seconds: Path) -> None:
+    result = json.loads(
+        run("calibrate", five_seconds, "--dry-run", "--json", "--positives", five_seconds).out
+    )
+    assert (result["positives"], result["own"]["missed"]) == (1, 0)
+
+
+def test_standard_input_is_a_room_and_listening_goes_on_where_it_stopped(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Path
+) -> None:
+    audio = record(tmp_path / "a.wav", 10.0).read_bytes()[44:]
+    (tmp_path / "a.raw").write_bytes(audio)
+    for nth in (1, 2):
+        with (tmp_path / "a.raw").open() as file:
+            monkeypatch.setattr("sys.stdin", file)
+            outcome = run("calibrate", "-", "--hours", "0.005")
+        assert outcome.code == 0
+        assert ("10 s were heard until" in outcome.err) == (nth == 2)
+    log = RoomLog(
+        tmp_path / "state" / "edgeaudio" / "rooms" / "scripted.jsonl", "scripted", fingerprint(MANIFEST), 1
+    )
+    assert log.listened.seconds == pytest.approx(18.0, abs=2.1)
+
+
+def test_what_was_heard_for_long_enough_is_not_heard_again(run: Run, tmp_path: Path, settings: Path) -> None:
+    path = tmp_path / "state" / "edgeaudio" / "rooms" / "scripted.jsonl"
+    log = RoomLog(path, "scripted", fingerprint(MANIFEST), 1)
+    log.add(3600.0, [], [Heard(at="noon", name="computer", score=0.4)], "2026-11-21T12:00:00+00:00")
+    log.close()
+    outcome = run("calibrate", "--hours", "1")  # there is no microphone here
+    assert outcome.code == 0
+    assert "expected  no more than 3.7 an hour" in outcome.out
+    assert "0.400  computer  noon" in outcome.out
+    assert "too little was heard to call for another threshold" in outcome.out
+    assert not settings.exists()
+
+
+def test_a_calibration_of_another_version_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    facts = Calibrated(
+        model="scripted",
+        fingerprint="0" * 16,
+        threshold=0.9,
+        max_false_alarms="1/day",
+        reached=True,
+        per_day=1.0,
+        per_day_interval=(0.5, 2.0),
+        method="counted",
+        hours=200.0,
+        calibrated_at="2026-11-21T12:00:00+00:00",
+    )
+    save_calibrated(facts)
+    assert load_calibrated("scripted") == facts
+    assert find_calibrated(MANIFEST) is None
+    assert "made with another version" in caplog.text
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_broken_calibration_is_an_error(run: Run, five_seconds: Path, settings: Path) -> None:
+    settings.parent.mkdir(parents=True)
+    settings.write_text("model: scripted\nthreshold: 2.0\n")
+    outcome = run("wake", five_seconds, "--fast")
+    assert outcome.code == 7
+    assert str(settings) in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "per_hour"), [("0.5/day", 0.5 / 24), ("1/hour", 1.0), ("0.1/h", 0.1), (" 2 / week ", 2 / 168)]
+)
+def test_rates(text: str, per_hour: float) -> None:
+    assert rate(text).per_hour == pytest.approx(per_hour)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--max-false-alarms", "3"], "it says not in which time"),
+        (["--max-false-alarms", "0/day"], "no threshold promises that there is never one"),
+        (["--max-false-alarms", "1/fortnight"], "'fortnight' is no hour, day or week"),
+        (["--max-false-alarms", "-1/day"], "is no rate"),
+        (["--max-false-alarms", "nan/day"], "is no rate"),
+        ([], "--hours is missing"),
+        (["--hours", "0"], "0 is not in the range"),
+        (["-", "a.wav"], "nothing can be read beside it"),
+        (["a.wav", "--device", "usb"], "both recordings and --device"),
+    ],
+)
+def test_options_that_make_no_sense(run: Run, args: list[str], message: str) -> None:
+    outcome = run("calibrate", *args)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
