@@ -29,6 +29,7 @@ _COMMANDS = {
     "models": "List, show, verify and add models.",
     "profiles": "List, show and detect firmware profiles.",
     "doctor": "Say what is installed, what is missing, and how to mend it.",
+    "calibrate": "Set a wake word's threshold for this room.",
     "ledger": "Review what sounded like a wake word.",
     "evaluate": "Measure a model on recordings.",
     "train": "Train a model and export it.",
