@@ -10,7 +10,7 @@ import itertools
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -41,6 +41,9 @@ _ALIGNED = 0.8
 """The same of each word where the transcript has the phrase; below, the transcript is taken for wrong."""
 _DOUBTFUL = 0.02
 """What is likelier than that to be the phrase is no near miss, unless a transcript says so."""
+_RUNNING_S = 10.0
+"""A shorter recording may be of nothing but the phrase, said in a way that is hardly recognised: without a
+transcript nothing in it is a near miss. Up to one in seven of foreign speakers' single words would be."""
 _NEAR = 0.002
 """What is less likely does not sound like the phrase."""
 _MOST_MISMATCH = (_PERFECT + math.log((1 - _NEAR) / _NEAR)) / _SLOPE
@@ -96,6 +99,7 @@ class Finder:
         self._words = list(checked.words)
         self._aligner = aligner
         ways = _ways([aligner.tokens(word, "the phrase") for word in self._words], aligner.separator)
+        self._heard_s = 0.0
         self._most_s = _LONGEST_S + _LONGEST_SOUND_S * max(map(len, ways))
         self._search = PhraseSearch(
             ways,
@@ -139,7 +143,15 @@ class Finder:
             bounds = self._aligner.spoken_s(spot.start_frame), self._aligner.spoken_s(spot.end_frame)
             confidence = 1.0 / (1.0 + math.exp(_SLOPE * spot.mismatch - _PERFECT))
             spotted.append(self._find(row, bounds, confidence, _verdict(confidence, transcript)))
+        if transcript == "unknown":
+            spotted = self._in_doubt(spotted)
         return said + [find for find in spotted if not any(map(find.overlaps, said))]
+
+    def _in_doubt(self, spotted: list[Find]) -> list[Find]:
+        """Near misses without a transcript: who has said it once may say it again, less clearly."""
+        if self._heard_s >= _RUNNING_S and all(find.verdict == "near" for find in spotted):
+            return spotted
+        return [replace(find, verdict="doubtful") if find.verdict == "near" else find for find in spotted]
 
     def _transcript(self, row: Row) -> list[str] | None:
         """The words that are said; None where that is unknown."""
@@ -163,6 +175,7 @@ class Finder:
             keep = keep and n_frames * self._aligner.frame_s <= _MOST_ALIGNED_S
             if keep:
                 kept.append(log_probs)
+        self._heard_s = n_frames * self._aligner.frame_s
         return np.concatenate(kept) if keep else None
 
     def _align(

@@ -116,6 +116,58 @@ def test_wake_prints_the_operating_point(
     assert (code, json.loads(out)["false_alarms"], json.loads(out)["miss_rate"]) == (0, 0, 1.0)
 
 
+def test_wake_as_the_benchmark(
+    run: Callable[..., tuple[int, str, str]], tone_bundle: Path, make_manifest: Callable[..., Path]
+) -> None:
+    spoken, other = make_manifest("spoken", YES, YES, ("yes", NO[1])), make_manifest("room", ROOM)
+    hiss = np.random.default_rng(7).normal(0, 0.1, 40_000).astype(np.float32)
+    arguments = ["--positives", spoken, "--negatives", other, "--model", tone_bundle, "--label", "yes"]
+    arguments += ["--benchmark", "--noise", make_manifest("noise", ("hiss", hiss))]
+    code, out, _ = run("evaluate", "wake", *arguments)
+    assert code == 0
+    head, rule, row, *_ = out.splitlines()
+    assert head.count("|") == rule.count("|") == row.count("|")
+    assert row.startswith("| tones | yes | 3 | 33.3 % (6.1 to 79.2) | 33.3 % (6.1 to 79.2) | 0.00 h |")
+    assert "0.00 h of negatives cannot show one false alarm in ten hours" in out
+    code, out, _ = run("evaluate", "wake", *arguments, "--false-alarms-per-hour", 5, "--snr", 0, "--json")
+    found = json.loads(out)
+    assert (code, found["snr_db"]) == (0, 0)
+    for name in ("clean", "noisy"):
+        points = found[name]["operating_points"]
+        assert [point["wanted_false_alarms_per_hour"] for point in points] == [0.1, 5]
+        assert points[0]["most_false_alarms_per_hour"] == pytest.approx(-np.log(0.05) / found[name]["hours"])
+        assert points[0]["threshold"] == found[name]["threshold"]
+
+
+def test_negatives_are_in_noise_too(
+    run: Callable[..., tuple[int, str, str]], tone_bundle: Path, make_manifest: Callable[..., Path]
+) -> None:
+    """Noise that is the word itself sets it off in the negatives, and only in noise."""
+    noise = make_manifest("noise", ("call", np.concatenate([QUIET[:8000], tone(WORD_HZ, 0.5)])))
+    silence = ("", np.zeros(16_000, np.float32))
+    other = make_manifest("room", ("", np.tile(tone(OTHER_HZ, 1.0, 0.01), 40)), silence)
+    arguments = ["--positives", make_manifest("spoken", YES), "--negatives", other, "--model", tone_bundle]
+    code, out, _ = run(
+        "evaluate",
+        "wake",
+        *arguments,
+        "--label",
+        "yes",
+        "--benchmark",
+        "--noise",
+        noise,
+        "--snr",
+        -20,
+        "--json",
+    )
+    found = json.loads(out)
+    assert code == 0
+    alarms = {
+        name: max(p["false_alarms_per_hour"] for p in found[name]["curve"]) for name in ("clean", "noisy")
+    }
+    assert alarms["clean"] == 0 < alarms["noisy"]
+
+
 @pytest.mark.usefixtures("bad_manifests")
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
@@ -128,6 +180,7 @@ def test_wake_prints_the_operating_point(
         (["commands", "words.tsv", "--model", "no-such-model"], 5, "unknown model 'no-such-model'"),
         (["commands", "words.tsv", "--limit", "0"], 2, "--limit"),
         (["wake", "--positives", "words.tsv"], 2, "--negatives"),
+        (["wake", "--benchmark", "--positives", "a.tsv", "--negatives", "b.tsv"], 2, "without --noise"),
         (["wake", "--positives", "words.tsv", "--negatives", "empty.tsv"], 3, "the manifest is empty"),
         (["wake", "--positives", "room.tsv", "--negatives", "broken.tsv"], 3, "broken.tsv:2: cannot read "),
         (["wake", "--positives", "words.tsv", "--negatives", "room.tsv", "--label", "dog"], 3, "--label"),
