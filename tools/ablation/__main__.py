@@ -13,8 +13,8 @@ from typing import Any
 
 from edgeaudio.errors import EdgeAudioError, UsageError
 from edgeaudio.training.build import Reporter, SpotterJob
-from edgeaudio.training.collecting import collect, surround
 from edgeaudio.training.clip_tests import HeldOutSet, held_out_sets
+from edgeaudio.training.collecting import collect, surround
 from edgeaudio.training.commands import FULL_STRENGTH, SILENT_LABELS, log_mel_plan
 from edgeaudio.training.corpus import default_cache_dir
 from edgeaudio.training.loop import LoopSettings
