@@ -323,8 +323,8 @@ def _print_result(options: Options, manifest: ModelManifest, listened: Listened,
         )
     if point.method == "bounded":
         click.echo(
-            "  so little sounded like the word that nothing can be extrapolated; "
-            "the model's own threshold was not lowered"
+            "  too little sounded like the word to extrapolate from: the threshold is "
+            + ("just above what was heard" if point.threshold > own.threshold else "the model's own")
         )
     elif not result.reached:
         click.echo("  no threshold of this model keeps to that rate here")

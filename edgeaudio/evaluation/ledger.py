@@ -238,7 +238,7 @@ class LedgerFolder:
     def _sweep(self) -> None:
         with self._locked(), _telling(self.path):  # the lock: nobody writes one now
             for path in self.path.iterdir():
-                if _UNFINISHED.fullmatch(path.name):
+                if _UNFINISHED.fullmatch(path.name) or path.name == f"{MANIFEST}.part":
                     path.unlink(missing_ok=True)
 
     def _lines(self) -> tuple[list[str], list[str]]:
