@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from edgeaudio.cli import wake
+from edgeaudio.cli.several import Choice
 from edgeaudio.models import catalogue
 from tests.cli import scripted
 from tests.cli.conftest import Run
@@ -154,9 +155,9 @@ def test_a_model_given_twice_listens_once(
 ) -> None:
     loaded = []
 
-    def load(name: object, *settings: object) -> object:
-        loaded.append(name)
-        return scripted.load(str(name), *settings)
+    def load(choice: Choice, *settings: object) -> object:
+        loaded.append(choice.folder)
+        return scripted.load(str(choice.folder), *settings)
 
     monkeypatch.setattr(wake, "_load", load)
     shutil.copytree(bundle, bundle.parent / "other")
