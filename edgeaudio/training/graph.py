@@ -77,7 +77,8 @@ class Conv2d(Conv):
 
     def bands(self, bands: int) -> int:
         """Bands of the output where the source has ``bands``."""
-        return (bands + 2 * self.band_pad - self.weight.shape[3]) // self.band_stride + 1
+        kernel = int(self.weight.shape[3])
+        return (bands + 2 * self.band_pad - kernel) // self.band_stride + 1
 
 
 @dataclass(frozen=True)

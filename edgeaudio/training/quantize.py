@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.errors import ModelError
+from edgeaudio.training.convolving import convolve
 from edgeaudio.training.graph import Add, Conv, Conv2d, Graph
 from edgeaudio.types import Frames
 
@@ -204,7 +205,7 @@ def _run_float(folded: Graph, frames: Frames) -> dict[str, Array]:
     for node in folded.nodes:
         if isinstance(node, Conv):
             rest = folded.input_mean if node.source == folded.input else 0.0
-            y = _frames(_convolve(tensors[node.source], node, node.weight, rest) + node.bias)
+            y = _frames(convolve(tensors[node.source], node, node.weight, rest) + node.bias)
         else:
             y = tensors[node.sources[0]] + tensors[node.sources[1]]
         tensors[node.output] = np.maximum(y, 0.0) if node.relu else y
@@ -216,46 +217,11 @@ def _frames(x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 
-def _convolve(x: Array, node: Conv, weight: Array, rest: float) -> Array:
-    """Causal convolution of ``x [n, in]`` with frames of ``rest`` before it.
-
-    Returns ``[n / stride, out]``, or of a Conv2d ``[n / stride, bands, out]``.
-    """
-    if isinstance(node, Conv2d):
-        return _convolve_2d(x, node, weight, rest)
-    padded = np.concatenate([np.full((node.context, x.shape[1]), rest, x.dtype), x])
-    kernel, groups = weight.shape[2], node.groups
-    starts = np.arange(len(x) // node.stride)[:, None] * node.stride
-    taps = padded[starts + np.arange(kernel) * node.dilation]  # [n_out, kernel, in]
-    taps = taps.reshape(len(starts), kernel, groups, -1)
-    weight = weight.reshape(groups, -1, *weight.shape[1:])
-    parts = [np.tensordot(taps[:, :, g], weight[g], axes=([1, 2], [2, 1])) for g in range(groups)]
-    return np.concatenate(parts, axis=1)
-
-
-def _convolve_2d(x: Array, node: Conv2d, weight: Array, rest: float) -> Array:
-    n_out, groups = len(x) // node.stride, node.groups
-    outputs, per_group, kernel, band_kernel = weight.shape
-    x = x.reshape(len(x), -1, groups * per_group)
-    n_bands = node.bands(x.shape[1])
-    x = np.concatenate([np.full((node.context, *x.shape[1:]), rest, x.dtype), x])
-    x = np.pad(x, ((0, 0), (node.band_pad, node.band_pad), (0, 0)))
-    weight = weight.reshape(groups, -1, *weight.shape[1:])
-    total = np.zeros((groups, n_out * n_bands, outputs // groups), x.dtype)
-    for k, band in np.ndindex(kernel, band_kernel):
-        first = k * node.dilation
-        taps = x[first : first + n_out * node.stride : node.stride, band :: node.band_stride][:, :n_bands]
-        taps = taps.reshape(n_out * n_bands, groups, per_group).transpose(1, 0, 2)
-        total += taps @ weight[:, :, :, k, band].transpose(0, 2, 1)
-    out: Array = total.transpose(1, 0, 2).reshape(n_out, n_bands, outputs)
-    return out
-
-
 def _accumulate(quantized: QuantizedGraph, node: Conv, conv: QuantizedConv, q: Int8s) -> NDArray[np.int64]:
     scale = quantized.scales[node.source]
     # Integers below 2**53 are exact in float64, and only floats have a fast matrix product.
     x = q.astype(np.float64) - scale.zero_point
-    acc = _convolve(x, node, conv.weight.astype(np.float64), scale.rest - scale.zero_point)
+    acc = convolve(x, node, conv.weight.astype(np.float64), scale.rest - scale.zero_point)
     total: NDArray[np.int64] = acc.astype(np.int64) + conv.bias
     return total
 
@@ -304,7 +270,7 @@ def _correct_bias(
     rest = folded.input_mean if node.source == folded.input else 0.0
     error, count = np.zeros(len(conv.bias)), 0
     for real, integer in zip(reals, ints, strict=True):
-        wanted = _convolve(real[node.source], node, node.weight, rest) + node.bias
+        wanted = convolve(real[node.source], node, node.weight, rest) + node.bias
         got = _accumulate(quantized, node, conv, integer[node.source]) * unit
         error += (got - wanted).reshape(-1, len(conv.bias)).sum(axis=0)
         count += wanted.size // len(conv.bias)

@@ -16,8 +16,9 @@ from edgeaudio.errors import BackendError, MissingDependencyError, ModelError
 from edgeaudio.models.bundle import Bundle, load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.profiles import Profile
+from edgeaudio.training.convolving import convolve
 from edgeaudio.training.graph import Conv, Graph
-from edgeaudio.training.quantize import QuantizedGraph, _convolve, quantize
+from edgeaudio.training.quantize import QuantizedGraph, quantize
 from tests.backends.test_graphs import Altered
 from tests.networks import (
     banded_graph,
@@ -48,7 +49,7 @@ def reference(quantized: QuantizedGraph, frames: NDArray[np.float32]) -> NDArray
             weight_scale = conv.weight_scale.astype(np.float64)
             rest = (source.rest - source.zero_point) * source.scale
             steps = weight_scale.reshape(-1, *(1,) * (conv.weight.ndim - 1))
-            x = _convolve(tensors[node.source], node, conv.weight * steps, rest)
+            x = convolve(tensors[node.source], node, conv.weight * steps, rest)
             x = (x + conv.bias * weight_scale * source.scale).reshape(len(x), -1)
         else:
             x = tensors[node.sources[0]] + tensors[node.sources[1]]
