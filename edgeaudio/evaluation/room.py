@@ -66,22 +66,23 @@ class Excursions:
     def __init__(self, manifest: ModelManifest, frame_ms: float) -> None:
         self._columns = [manifest.labels.index(word) for word in manifest.spotted]
         self._lead_rows, self._tail_rows = _around(manifest, frame_ms)
-        self._before: deque[Frames] = deque(maxlen=self._lead_rows)
-        self._open: list[Frames] = []
+        self._before: deque[bytes] = deque(maxlen=self._lead_rows)
+        # Bytes rather than arrays: a word that a room keeps saying is a stretch of hours.
+        self._open = bytearray()
         self._quiet = 0
         self._done: list[Frames] = []
 
     def add(self, posteriors: Frames) -> None:
         """Hear ``[n, n_labels]`` posteriors."""
-        for row in np.nan_to_num(posteriors[:, self._columns], nan=0.0):
+        for row in np.nan_to_num(posteriors[:, self._columns].astype("<f4"), nan=0.0):
             rises = row.max() >= FLOOR
             if rises and not self._open:
-                self._open = list(self._before)
+                self._open += b"".join(self._before)
                 self._before.clear()
             if not (rises or self._open):
-                self._before.append(row)
+                self._before.append(row.tobytes())
                 continue
-            self._open.append(row)
+            self._open += row.tobytes()
             self._quiet = 0 if rises else self._quiet + 1
             if self._quiet > self._tail_rows:
                 self._close()
@@ -93,7 +94,7 @@ class Excursions:
 
     def discard(self) -> None:
         """Forget what has not ended yet."""
-        self._open, self._quiet = [], 0
+        self._open, self._quiet = bytearray(), 0
         self._before.clear()
 
     def take(self) -> list[Frames]:
@@ -103,10 +104,11 @@ class Excursions:
 
     def _close(self) -> None:
         if self._open:
-            n = len(self._open) - max(0, self._quiet - self._lead_rows)
-            self._done.append(np.array(self._open[:n], np.float32))
-            self._before.extend(self._open[n:])
-        self._open, self._quiet = [], 0
+            rows = np.frombuffer(self._open, "<f4").reshape(-1, len(self._columns))
+            n = len(rows) - max(0, self._quiet - self._lead_rows)
+            self._done.append(rows[:n].copy())
+            self._before.extend(row.tobytes() for row in rows[n:])
+        self._open, self._quiet = bytearray(), 0
 
 
 def joined(stretches: Sequence[Frames], manifest: ModelManifest, frame_ms: float) -> Frames:
@@ -220,15 +222,16 @@ def calibrate_room(
     """
     room = _Room(replay, manifest, frame_ms, hours)
     allowed = per_hour * hours
-    least = replay.threshold_for(math.floor(allowed))
+    lowest = _lowest(manifest)
+    least = max(replay.threshold_for(math.floor(allowed)), lowest)
     own_threshold = min(replay.trigger(None).threshold_of.values())
-    if allowed >= _ENOUGH:
+    if allowed >= _ENOUGH and replay.false_alarms(least) >= _ENOUGH:
         threshold = least
     elif room.tail is not None:
         threshold = max(least, room.tail.threshold_for(per_hour, hours))
     else:
         threshold = max(least, own_threshold)
-    thresholds = [p for p in GRID if p >= 2 * FLOOR / manifest.spotting.release_ratio]
+    thresholds = [p for p in GRID if p >= lowest]
     return RoomResult(
         hours=hours,
         wanted_per_hour=per_hour,
@@ -289,7 +292,7 @@ class _Room:
         most = 0
         above = 0.0
         for level in reversed(GRID):
-            if level < 2 * FLOOR / self._manifest.spotting.release_ratio or most >= _TAIL_PEAKS:
+            if level < _lowest(self._manifest) or most >= _TAIL_PEAKS:
                 break
             n = self._replay.false_alarms(level)
             if n > most:
@@ -310,6 +313,11 @@ class _Room:
         heights += [peak.score for peak in trigger.near_misses]
         trigger.flush()
         return np.array([*heights, *(peak.score for peak in trigger.near_misses)])
+
+
+def _lowest(manifest: ModelManifest) -> float:
+    """Return the threshold below which what was kept does not tell when the trigger is released."""
+    return 2 * FLOOR / manifest.spotting.release_ratio
 
 
 def _log_odds(p: float) -> float:

@@ -22,7 +22,7 @@ __all__ = ["Heard", "Listened", "RoomLog", "rooms_folder"]
 
 _LOG = logging.getLogger(__name__)
 _MAX_BYTES = 2**30
-"""A larger file is none of ours: a model that hears its word all the time fills 9 MB a day."""
+"""A larger file is none of ours: a word heard all the time fills 23 MB a day at 50 answers a second."""
 _KEPT_HEARD = 1000
 
 

@@ -109,6 +109,16 @@ def test_too_little_is_said_to_be_too_little() -> None:
     assert calibrated(np.array([0.5, 0.95]), 1.0, 0.02).chosen.threshold == pytest.approx(0.95, abs=1e-3)
 
 
+def test_no_threshold_lies_where_nothing_was_kept() -> None:
+    """In a quiet room every threshold keeps to the rate; what lies below 0.02 was never written down."""
+    result = calibrated(np.linspace(0.1, 0.6, 11), hours=1200.0, per_hour=0.5 / 24)
+    assert (result.chosen.method, result.chosen.counted) == ("counted", 11)
+    assert result.chosen.threshold >= 2 * 0.02 / DECISION.release_ratio
+    # ... and a handful of peaks does not make the model easier to wake.
+    few = calibrated(np.array([0.5, 0.6]), hours=1200.0, per_hour=0.5 / 24)
+    assert (few.chosen.method, few.chosen.threshold) == ("bounded", 0.8)
+
+
 def test_a_word_that_is_heard_as_surely_as_can_be_cannot_be_kept_out() -> None:
     result = calibrated(np.ones(40), hours=10.0, per_hour=0.5)
     assert not result.reached
