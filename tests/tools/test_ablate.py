@@ -76,7 +76,8 @@ def facts(accuracy: float, **changes: Any) -> dict[str, Any]:
     graph = {"kilobytes": 117, "CPU ms per second of audio": 0.42}
     return {
         "circumstances": "This machine.",
-        "minutes": 20.0,
+        "streams": 400_000,
+        "minutes": None,
         "threads": 1,
         "seed": 1,
         "workers": 1,
@@ -121,7 +122,7 @@ def test_the_page_keeps_what_people_wrote(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_results_of_another_budget_are_not_compared(tmp_path: Path) -> None:
-    budget = {"minutes": 20.0, "threads": 1, "workers": 1, "seed": 1, "device": "cpu"}
+    budget = {"streams": 400_000, "minutes": None, "threads": 1, "workers": 1, "seed": 1, "device": "cpu"}
     (tmp_path / "mel.json").write_text(json.dumps(facts(0.93)))
     assert list(tool._finished(tmp_path, budget)) == ["mel"]
     with pytest.raises(UsageError, match="made with other options"):

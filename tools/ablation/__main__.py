@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from tools.ablation.variants import BASE, VARIANTS, Setup
 from tools.benchmarks.report import circumstances
 
 _PACKAGES = ["torch", "onnxruntime", "ai-edge-litert"]
+_BUDGET = ("streams", "minutes", "threads", "workers", "seed", "device")
+_EPOCHS = 12
+"""So many checkpoints in a training, and chances to look for hard negatives."""
 
 
 def main() -> int:
@@ -44,7 +48,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/ablate", description="Compare networks and recipes.")
     parser.add_argument("data", type=Path, help="folder of corpora, each with a manifest.tsv")
     parser.add_argument("synthetic", help="folder of synthetic corpora, or generate")
-    parser.add_argument("--minutes", type=float, default=20.0, help="of training, for each variant")
+    parser.add_argument("--streams", type=int, default=400_000, help="two seconds each, that a variant hears")
+    parser.add_argument("--minutes", type=float, help="of training instead, where nothing else runs")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that prepare data")
     parser.add_argument("--seed", type=int, default=1)
@@ -59,7 +64,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _ablate(options: argparse.Namespace) -> None:
-    budget = {name: getattr(options, name) for name in ("minutes", "threads", "workers", "seed", "device")}
+    budget = {name: getattr(options, name) for name in _BUDGET}
     found = _finished(options.results, budget)
     due = [name for name in options.only or VARIANTS if name not in found]
     if due:
@@ -80,7 +85,10 @@ def _ablate(options: argparse.Namespace) -> None:
 
 
 def _chosen(options: argparse.Namespace) -> list[str]:
-    return ["--minutes", f"{options.minutes:g}", "--seed", str(options.seed)]
+    budget = ["--streams", str(options.streams)]
+    if options.minutes is not None:
+        budget = ["--minutes", f"{options.minutes:g}"]
+    return [*budget, "--seed", str(options.seed)]
 
 
 def _prepared(options: argparse.Namespace) -> tuple[Setup, list[HeldOutSet], list[list[Samples]]]:
@@ -99,10 +107,10 @@ def _prepared(options: argparse.Namespace) -> tuple[Setup, list[HeldOutSet], lis
     if not tests:
         raise UsageError("nobody who says the words is left to measure on", hint="Give more speakers.")
     spec, net = log_mel_plan(len(COMMANDS) + len(SILENT_LABELS))
-    loop = LoopSettings(options.minutes, threads=options.threads, device=options.device)
-    plan = SpotterPlan(
-        spec, net, loop=loop, seed=options.seed, workers=options.workers, full_strength=FULL_STRENGTH
-    )
+    plan = SpotterPlan(spec, net, seed=options.seed, workers=options.workers, full_strength=FULL_STRENGTH)
+    n_batches = max(_EPOCHS, options.streams // plan.batch_size)
+    loop = LoopSettings(options.minutes, _EPOCHS, threads=options.threads, device=options.device)
+    plan = replace(plan, loop=replace(loop, batches_per_epoch=n_batches // _EPOCHS))
     made = frozenset(clip.corpus for clip in recordings.synthetic)
     return Setup(plan, material, made), tests, in_noise(tests, material)
 

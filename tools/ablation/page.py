@@ -14,7 +14,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "wake-words.md"
 HEADING = "## Ablations"
 BEGIN, END = "<!-- ablate -->", "<!-- /ablate -->"
 
-_NOTES = """A row is one training with the same recordings in the same time. In parentheses the 95 % interval
+_NOTES = """A row is one training with the same recordings and budget. In parentheses the 95 % interval
 of the share itself (Wilson); what chance does to a training is told by the row of another seed. Thresholds
 for one half of the speakers were chosen on the other half. CPU time is that of features and network."""
 
@@ -24,14 +24,19 @@ def page(found: Mapping[str, Mapping[str, Any]], command: str) -> str:
     base = found[BASE]
     sets = sorted(base["results"], key=lambda name: -_clips(base, name))
     parts = [
-        f"{base['circumstances']} {base['minutes']:g} minutes a training on {base['threads']} thread, seed "
-        f"{base['seed']}.",
+        f"{base['circumstances']} {_budget(base)}, seed {base['seed']}.",
         f"    {command}",
         _networks(found, sets[0]).markdown(),
         _recipe(found, sets).markdown(),
         _NOTES,
     ]
     return "\n\n".join(parts)
+
+
+def _budget(base: Mapping[str, Any]) -> str:
+    if base["minutes"] is not None:
+        return f"{base['minutes']:g} minutes a training on {base['threads']} thread"
+    return f"{base['streams']:,} streams of two seconds in a training"
 
 
 def write_docs(text: str) -> None:
@@ -49,7 +54,7 @@ def write_docs(text: str) -> None:
 
 
 def _networks(found: Mapping[str, Mapping[str, Any]], name: str) -> Table:
-    columns = ["network", "parameters", "TFLite / ONNX", "CPU per second of audio", "steps in the time"]
+    columns = ["network", "parameters", "TFLite / ONNX", "CPU per second of audio", "batches"]
     columns += ["clean, float", "clean, int8", f"{NOISY}, float", f"{NOISY}, int8"]
     rows = []
     for variant, facts in _finished(NETWORKS, found):
