@@ -30,6 +30,7 @@ _COMMANDS = {
     "profiles": "List, show and detect firmware profiles.",
     "doctor": "Say what is installed, what is missing, and how to mend it.",
     "calibrate": "Set a wake word's threshold for this room.",
+    "enrol": "Enrol a word of your own, or a voice, from a few recordings.",
     "ledger": "Review what sounded like a wake word.",
     "evaluate": "Measure a model on recordings.",
     "train": "Train a model and export it.",

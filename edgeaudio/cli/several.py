@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeaudio.cli.common import probability
+from edgeaudio.cli.enrolled import find_listener
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,16 +54,14 @@ def choose_models(names: Sequence[str], thresholds: Sequence[Threshold]) -> list
     Raises
     ------
     ModelError
-        There is no such model.
+        There is no such model, and no word of that name is enrolled.
     UsageError
         A threshold is for none of them or for two, or a model has two.
     """
-    from edgeaudio.models.catalogue import find_model
-
     given: dict[Path, set[str]] = {}
     folders: dict[Path, Path] = {}
     for name in names:
-        folder = find_model(name)
+        folder = find_listener(name)
         folders.setdefault(folder.resolve(), folder)
         given.setdefault(folder.resolve(), set()).update((name, folder.name))
     scores: dict[Path | None, float] = {}
@@ -78,9 +77,10 @@ def _named(model: str, given: dict[Path, set[str]]) -> Path:
     found = [folder for folder, names in given.items() if model in names]
     if not found:
         # Reading a manifest takes a while, and most people use one name for one thing.
-        from edgeaudio.models.manifest import MANIFEST_FILE, load_manifest
+        from edgeaudio.models.manifest import MANIFEST_FILE, holds_model, load_manifest
 
-        found = [folder for folder in given if load_manifest(folder / MANIFEST_FILE).name == model]
+        models = filter(holds_model, given)
+        found = [folder for folder in models if load_manifest(folder / MANIFEST_FILE).name == model]
     if len(found) != 1:
         which = "two of the models" if found else "none of the models"
         raise UsageError(

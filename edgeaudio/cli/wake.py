@@ -19,6 +19,7 @@ from edgeaudio.cli.common import (
     size,
     stdout_bytes,
 )
+from edgeaudio.cli.enrolled import attach_verifiers
 from edgeaudio.cli.keeping import (
     KeepingOptions,
     keeping_options,
@@ -57,6 +58,7 @@ _DEFAULT_MODEL = "wake-computer"
 class _Options(SourceOptions, HookOptions, KeepingOptions):
     models: tuple[str, ...]
     thresholds: tuple[Threshold, ...]
+    verifiers: tuple[str, ...]
     backend: Runtime | None
     profile: str | None
     as_json: bool
@@ -82,6 +84,13 @@ class _Options(SourceOptions, HookOptions, KeepingOptions):
     type=threshold,
     metavar="[MODEL=]NUMBER",
     help="Score at which a word counts, instead of the models' own or of one's own; repeatable.",
+)
+@click.option(
+    "--verifier",
+    "verifiers",
+    multiple=True,
+    metavar="NAME",
+    help="Report a word only if this enrolled voice says it; repeatable, any of them will do.",
 )
 @profile_option
 @backend_option
@@ -153,6 +162,7 @@ def _run(options: _Options) -> None:
         choices = choose_models(options.models or (_DEFAULT_MODEL,), options.thresholds)
         tasks = [_load(choice, options, profile) for choice in choices]
         check_names(tasks)
+        attach_verifiers(options.verifiers, tasks, [choice.folder for choice in choices])
         for task, choice in zip(tasks, choices, strict=True):
             settle_decision(task, choice.threshold, options.near_ratio)
         if ledger is not None:
@@ -229,6 +239,13 @@ def _open_clips(options: _Options, tape: Tape | None) -> ClipSaver | None:
 
 
 def _load(choice: Choice, options: _Options, profile: Profile) -> Spotter:
+    from edgeaudio.models.enrolments import holds_enrolment
     from edgeaudio.tasks.spotter import Spotter
 
+    if holds_enrolment(choice.folder):
+        from edgeaudio.tasks.enrolled import enrolled_spotter
+
+        return enrolled_spotter(
+            choice.folder, backend=options.backend, threshold=choice.threshold, profile=profile
+        )
     return Spotter.load(choice.folder, backend=options.backend, threshold=choice.threshold, profile=profile)

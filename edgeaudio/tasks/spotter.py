@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ from edgeaudio.profiles.profile import Profile
 from edgeaudio.tasks.trigger import Firing, Trigger, check_threshold
 from edgeaudio.types import Frames
 
-__all__ = ["Spotter"]
+__all__ = ["Listener", "Spotter"]
 
 _LONGEST_WORD_S = 1.2
 _FLUSH_S = 0.3
@@ -46,6 +47,19 @@ def _activate(logits: Frames, softmax: bool, posteriors: Frames) -> None:
             total += value
         for label in range(logits.shape[1]):
             posteriors[row, label] /= total
+
+
+class Listener(Protocol):
+    """Hears what a spotter hears, and has a say in whether a word counts."""
+
+    def hear(self, frames: Frames) -> None:
+        """Take ``[n, n_bands]`` frames in, before the decision about them."""
+
+    def accepts(self, label: str) -> bool:
+        """Say whether `label`, which was just spotted, counts."""
+
+    def reset(self) -> None:
+        """Forget everything heard."""
 
 
 class Spotter:
@@ -97,6 +111,7 @@ class Spotter:
         self._posteriors = np.zeros((signature.n_out, signature.n_labels), np.float32)
         self._held = np.zeros((self._step_frames, signature.n_bands), np.float32)
         self._recent = np.zeros((recent_steps, self._step_frames, signature.n_bands), np.float32)
+        self._verifier: Listener | None = None
         self._first_sample = 0
         self._n_held = 0
         self._n_steps = 0
@@ -207,6 +222,10 @@ class Spotter:
             self._hold(frames[at:])
         return events
 
+    def listen_for(self, verifier: Listener) -> None:
+        """Report only words that `verifier` accepts; it hears all frames from now on."""
+        self._verifier = verifier
+
     def flush(self) -> list[Event]:
         """Decide about the end of the stream.
 
@@ -233,6 +252,8 @@ class Spotter:
         """Forget everything heard; the next frame begins at the absolute sample `at_sample`."""
         self._graph.reset()
         self._trigger.reset()
+        if self._verifier is not None:
+            self._verifier.reset()
         self._first_sample = at_sample
         self._n_held = 0
         self._n_steps = 0
@@ -245,8 +266,12 @@ class Spotter:
         self._recent[self._n_steps % len(self._recent)] = frames
         self._n_steps += 1
         _activate(self._graph.step(frames), self._softmax, self._posteriors)
+        verifier = self._verifier
+        if verifier is not None:
+            verifier.hear(frames)
         for firing in self._trigger.process(self._posteriors):
-            events.append(self._detection(firing))
+            if verifier is None or verifier.accepts(firing.label):
+                events.append(self._detection(firing))
         self._add_near_misses(events)
 
     def _add_near_misses(self, events: list[Event]) -> None:
