@@ -87,7 +87,7 @@ def reporting() -> Iterator[Reporter]:
     """Yield what tells the user how it goes; an interruption is told, too."""
     from edgeaudio.training.build import Reporter
 
-    with phases() as shown:
+    with phases() as shown, _interruptions():
 
         class OnTerminal(Reporter):
             def progress(self, what: str, done: float) -> None:
@@ -97,6 +97,15 @@ def reporting() -> Iterator[Reporter]:
                 shown.tell(line)
 
         yield OnTerminal()
+
+
+@contextmanager
+def _interruptions() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("interrupted: nothing was written; what is done so far is kept", err=True)
+        raise
 
 
 def show(job: Job, results: dict[str, Any], *, as_json: bool) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeaudio.cli.train_options import FOLDER, check_name, job_options, make_job, reporting, show
+from edgeaudio.cli.common import print_json
+from edgeaudio.cli.train_options import FOLDER, check_name, job_options, make_job, reporting
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def commands(
 
     with reporting() as reporter:
         results = train_commands(job, reporter, words=chosen, features=features)
-    show(job, results, as_json=as_json)
+    _show(job, results, as_json=as_json)
 
 
 @click.command()
@@ -143,7 +144,7 @@ def wake(
 
     with reporting() as reporter:
         results = train_wake(job, reporter, phrase=wanted, false_alarms_per_hour=false_alarms_per_hour)
-    show(job, results, as_json=as_json)
+    _show(job, results, as_json=as_json)
 
 
 def _job(options: dict[str, Any], words: tuple[str, ...]) -> SpotterJob:
@@ -158,6 +159,22 @@ def _job(options: dict[str, Any], words: tuple[str, ...]) -> SpotterJob:
     if options["epochs"] is None and job.minutes is None:
         job = replace(job, budget_minutes=_MINUTES_ON_CPU if job.device == "cpu" else _MINUTES_ON_GPU)
     return job
+
+
+def _show(job: SpotterJob, results: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(results)
+        return
+    from edgeaudio.models.catalogue import search_path
+    from edgeaudio.training.card_results import figures
+
+    click.echo(f"wrote {job.output}")
+    for line in figures(results):
+        click.echo(f"  {line}")
+    known = job.output.resolve().parent in [folder.resolve() for folder in search_path()]
+    name = job.output.name if known else job.output if job.output.is_absolute() else f"./{job.output}"
+    click.echo(f"all that was measured: {job.output / 'README.md'}")
+    click.echo(f"use it: edgeaudio wake --model {name}")
 
 
 def _default_output(words: tuple[str, ...]) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -143,7 +144,11 @@ class BatchSource:
         self._strength = multiprocessing.Value("d", 0.0)
         streams = _Streams(maker, augmenter, layout, batch_size, seed, fill, self._strength)
         self._loader = DataLoader(
-            streams, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None
+            streams,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=_leave_interruptions,
         )
 
     @property
@@ -158,6 +163,11 @@ class BatchSource:
     def __iter__(self) -> Iterator[Batch]:
         for tensors in self._loader:
             yield Batch(*tensors)
+
+
+def _leave_interruptions(worker: int) -> None:
+    """Ctrl-C is for the process that asked for batches: it ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["PICTURE", "result_lines"]
+__all__ = ["PICTURE", "figures", "result_lines"]
 
 PICTURE = "det.svg"
 """Beside the card: misses against false alarms."""
@@ -19,11 +19,16 @@ _FACTS = {
 }
 
 
+def figures(results: Mapping[str, Any]) -> list[str]:
+    """The figures that stand alone, a line each."""
+    return [f"{name}: {_phrase(value)}" for name, value in results.items() if not _is_apart(name)]
+
+
 def result_lines(results: Mapping[str, Any]) -> list[str]:
     """Everything a manifest says under ``results``, figures that stand alone first."""
     if not results:
         return ["Nothing yet."]
-    lines = [f"- {name}: {_phrase(value)}" for name, value in results.items() if not _is_apart(name)]
+    lines = [f"- {line}" for line in figures(results)]
     for name, value in results.items():
         if name == _POINTS:
             lines += ["", *_operating_points(value)]
@@ -82,6 +87,8 @@ def _facts(value: Mapping[str, Any]) -> Iterator[str]:
 def _phrase(value: Any) -> str:
     if not isinstance(value, Mapping):
         return str(value)
+    if {"float", "int8"} <= set(value):
+        return f"{_phrase(value['int8'])}, before quantization {value['float']['accuracy']:.2%}"
     if "accuracy" in value:
         low, high = value["interval"]
         return f"{value['accuracy']:.2%} ({low:.2%} to {high:.2%}) of {value['clips']} recordings"

@@ -59,8 +59,8 @@ def collect(job: SpotterJob, words: Sequence[str], reporter: Reporter) -> Record
         for line in describe_engines():
             reporter.tell(line)
     manifests = [] if job.data is None else find_manifests(job.data)
-    real = load_clips(manifests, job.cache, progress=_decoding(reporter))
     own = _own(job, words, reporter)
+    real = load_clips(manifests, job.cache, progress=_decoding(reporter))
     found = [path for folder in (*job.positives, *job.negatives) for path in own_manifests(folder)]
     speech_s = sum(c.seconds for c in (*real, *own) if not is_background(c) and said_word(c, words) is None)
     reporter.tell(_spoken(speech_s / 3600, made=job.synthetic == GENERATE))

@@ -175,7 +175,8 @@ def train(
     loss_of : callable
         The loss of a batch.
     checkpoint : Path
-        Written after every epoch and at the end, replaced as a whole; read first if ``resume``.
+        Written after every epoch, at the end and when interrupted, replaced as a whole; read first if
+        ``resume``.
     on_progress : callable, optional
         Called after every step with the part done, 0 to 1.
     on_epoch : callable, optional
@@ -202,22 +203,26 @@ def train(
             on_progress(min(_progress(state, settings), 1.0))
     started = time.monotonic() - state.seconds
     losses: list[float] = []
-    while (done := _progress(state, settings)) < 1.0:
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _schedule(done, settings.warm_up)
-        losses.append(_step(net, loss_of(net, cast(_Batch, next(batches).to(device))), optimizer))
-        state.step += 1
-        state.seconds = time.monotonic() - started
-        if done >= settings.average_from and state.step % 10 == 0:
-            _accumulate(state, net)
-        if on_progress is not None:
-            on_progress(min(_progress(state, settings), 1.0))
-        if state.step % settings.batches_per_epoch == 0:
-            _save(checkpoint, net, optimizer, state)
-            if on_epoch is not None:
-                on_epoch(state.step // settings.batches_per_epoch, sum(losses) / len(losses))
-                net.train()
-            losses.clear()
+    try:
+        while (done := _progress(state, settings)) < 1.0:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * _schedule(done, settings.warm_up)
+            losses.append(_step(net, loss_of(net, cast(_Batch, next(batches).to(device))), optimizer))
+            state.step += 1
+            state.seconds = time.monotonic() - started
+            if done >= settings.average_from and state.step % 10 == 0:
+                _accumulate(state, net)
+            if on_progress is not None:
+                on_progress(min(_progress(state, settings), 1.0))
+            if state.step % settings.batches_per_epoch == 0:
+                _save(checkpoint, net, optimizer, state)
+                if on_epoch is not None:
+                    on_epoch(state.step // settings.batches_per_epoch, sum(losses) / len(losses))
+                    net.train()
+                losses.clear()
+    except KeyboardInterrupt:
+        _save(checkpoint, net, optimizer, state)
+        raise
     _save(checkpoint, net, optimizer, state)
     if state.averaged:
         net.load_state_dict({name: mean.to(device) for name, mean in state.mean.items()})

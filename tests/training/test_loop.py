@@ -86,6 +86,20 @@ def test_resuming_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert done == [1.0]  # said before the first batch: they measure batch norm, at full augmentation
 
 
+def test_an_interrupted_training_is_kept(tmp_path: Path) -> None:
+    def interrupt(done: float) -> None:
+        if done >= 0.5:
+            raise KeyboardInterrupt
+
+    settings = LoopSettings(epochs=1, batches_per_epoch=20)
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh_net(), batches(), settings, tmp_path / "net.pt", on_progress=interrupt)
+    done: list[float] = []
+    train(fresh_net(), batches(), settings, tmp_path / "net.pt", resume=True, on_progress=done.append)
+    assert done[0] == 0.5
+    assert done[-1] == 1.0
+
+
 def test_a_time_limit_ends_the_training(tmp_path: Path) -> None:
     done: list[float] = []
     settings = LoopSettings(minutes=0.01, batches_per_epoch=1000)
