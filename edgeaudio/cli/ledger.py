@@ -18,7 +18,8 @@ from edgeaudio.cli.common import (
     quiet_libraries,
     size,
 )
-from edgeaudio.errors import UsageError
+from edgeaudio.errors import InputError, UsageError
+from edgeaudio.types import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
     from edgeaudio.evaluation.ledger import LedgerClip, LedgerFolder, Limits, Verdict
@@ -218,7 +219,11 @@ class _Reviewer:
                 return key
 
     def _play(self, clip: LedgerClip) -> None:
-        trouble = None if self._mute else _play(clip.path)
+        try:
+            trouble = None if self._mute else _play(clip.path)
+        except InputError as error:
+            click.echo(harmless(f"  it cannot be played: {error.message}"), err=True)
+            return
         if trouble is not None:
             self._mute = True
             click.echo(f"there is no loudspeaker ({trouble}); listen to the files yourself", err=True)
@@ -239,7 +244,7 @@ def _play(path: Path) -> str | None:
         return "PortAudio is not installed"
     try:
         sounddevice.query_devices(kind="output")
-        sounddevice.play(samples, 16_000, blocking=True)
+        sounddevice.play(samples, SAMPLE_RATE_HZ, blocking=True)
     except (sounddevice.PortAudioError, ValueError) as error:
         return str(error).split("\n", maxsplit=1)[0].split(" [")[0].rstrip(".")
     return None

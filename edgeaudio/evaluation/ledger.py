@@ -7,7 +7,8 @@ some more::
     score  threshold  heard_at  verdict  kind  word
 
 ``verdict`` is ``word`` where a person said that it was the word, ``other`` where it was not, and empty
-where nobody has listened; ``label`` and ``text`` follow it, so that nothing unheard passes for the word.
+where nobody has listened; ``label`` and ``text`` follow it. Training takes a ledger as such only, so that
+nothing unheard passes for the word.
 ``source`` is the model, ``kind`` is ``detection`` or ``near_miss``.
 
 Only the owner may read the folder. One process adds to it while another one reviews: a lock keeps them
@@ -19,6 +20,7 @@ files but those that the ledger made.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -33,7 +35,7 @@ from typing import Any, Literal, TypeAlias
 from edgeaudio.config import read_bounded
 from edgeaudio.errors import InputError, OutputError
 
-__all__ = ["Kind", "LedgerClip", "LedgerFolder", "Limits", "Verdict", "read_ledger"]
+__all__ = ["Kind", "LedgerClip", "LedgerFolder", "Limits", "Verdict", "is_ledger", "read_ledger"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,6 +92,15 @@ class Limits:
     age_s: float = 30 * _DAY_S
 
 
+def is_ledger(folder: Path) -> bool:
+    """Return whether a folder is a ledger rather than any other corpus."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            return set(_COLUMNS) <= set(file.readline(65_536).decode("utf-8", "replace").split())
+    except OSError:
+        return False
+
+
 def read_ledger(folder: str | Path) -> list[LedgerClip]:
     """Return the clips of a ledger with what people said they were, in the order in which they came.
 
@@ -114,6 +125,9 @@ class LedgerFolder:
     OutputError
         The folder cannot be made or written to, or holds another corpus.
     """
+
+    _n_unreadable = 0
+    """That the log has told of."""
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder)
@@ -152,17 +166,12 @@ class LedgerFolder:
     def clips(self) -> list[LedgerClip]:
         """Return those that are there; lines that say nothing are passed over, and counted in the log."""
         columns, lines = self._lines()
-        found = []
-        unreadable = 0
-        for line in lines:
-            clip = self._parse(columns, line)
-            if clip is None:
-                unreadable += bool(line.strip())
-            elif clip.path.is_file():
-                found.append(clip)
-        if unreadable:
+        parsed = [self._parse(columns, line) for line in lines if line.strip()]
+        unreadable = parsed.count(None)
+        if unreadable and unreadable != self._n_unreadable:
             _LOG.warning("%s: %d lines make no sense; they are passed over", self._manifest, unreadable)
-        return found
+        self._n_unreadable = unreadable
+        return [clip for clip in parsed if clip is not None and clip.path.is_file()]
 
     def add(self, name: str, data: bytes, clip: LedgerClip) -> None:
         """Write a clip's file, named ``name``, and its line. Raises OSError, and leaves nothing then.
@@ -288,7 +297,7 @@ class LedgerFolder:
                 heard_at=_read_time(value["heard_at"]),
                 verdict=verdict,  # type: ignore[arg-type]
             )
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
 
     def _append(self, line: bytes) -> None:
@@ -301,7 +310,7 @@ class LedgerFolder:
             line = b"\n" * bool(begun) + line
             try:
                 if os.write(fd, line) != len(line):
-                    raise OSError(28, os.strerror(28))  # ENOSPC: there was room for a part
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # there was room for a part
             except OSError:
                 os.ftruncate(fd, end)
                 raise
@@ -364,7 +373,10 @@ def _time_text(at: datetime) -> str:
 
 def _read_time(text: str) -> datetime:
     at = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
+    at = at.replace(tzinfo=timezone.utc) if at.tzinfo is None else at.astimezone(timezone.utc)
+    if not datetime.min.year < at.year < datetime.max.year:
+        raise ValueError(f"{text!r} has no time of day everywhere")
+    return at
 
 
 def _time_in(name: str) -> datetime:

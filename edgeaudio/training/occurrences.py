@@ -31,17 +31,22 @@ _FROM_S, _TO_S = 2.0, 0.4
 def read_judged(folder: Path, words: Sequence[str], tell: Callable[[str], None]) -> list[Clip]:
     """The clips of a ledger that somebody has judged; of all others nothing is known.
 
+    A clip that cannot be read is left out and named.
+
     Raises
     ------
     InputError
-        There is no ledger, or one of its clips cannot be read.
+        There is no ledger.
     """
     heard = read_ledger(folder)
+    judged = [entry for entry in heard if entry.verdict]
     clips = []
-    for entry in heard:
-        if not entry.verdict:
+    for entry in judged:
+        try:
+            samples = read_clip(Row(entry.path, str(folder)))
+        except InputError as error:
+            tell(f"left out: {error.message}")
             continue
-        samples = read_clip(Row(entry.path, str(folder)))
         end = max(0, len(samples) - round(_TO_S * SAMPLE_RATE_HZ))
         part = samples[max(0, len(samples) - round(_FROM_S * SAMPLE_RATE_HZ)) : end]
         pcm = np.round(np.clip(part, -1.0, 1.0) * 32767.0).astype(np.int16)
@@ -50,9 +55,9 @@ def read_judged(folder: Path, words: Sequence[str], tell: Callable[[str], None])
     counts = Counter(clip.label == OTHER for clip in clips)
     tell(
         f"{folder}: {counts[False]} clips of the word, {counts[True]} of something else, "
-        f"{len(heard) - len(clips)} not judged yet: left out"
+        f"{len(heard) - len(judged)} not judged yet: left out"
     )
-    if len(clips) < len(heard):
+    if len(judged) < len(heard):
         tell(f"to judge them: edgeaudio ledger review {folder}")
     return clips
 

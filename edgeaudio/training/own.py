@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeaudio.errors import InputError, UsageError
+from edgeaudio.evaluation.ledger import is_ledger
 from edgeaudio.evaluation.manifest import Row, iter_clip
 from edgeaudio.training.corpus import Clip, load_clips, mentions, sounds_only
 from edgeaudio.types import SAMPLE_RATE_HZ
@@ -163,13 +164,20 @@ def own_manifests(folder: Path) -> list[Path]:
     ------
     InputError
         There is no such folder.
+    UsageError
+        It is a ledger, of whose clips nobody may have said what they are.
     """
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {what}", hint="Name a folder of recordings.")
-    return sorted(
-        path for path in (folder / "manifest.tsv", *folder.glob("*/manifest.tsv")) if path.is_file()
-    )
+    places = (folder / "manifest.tsv", *folder.glob("*/manifest.tsv"))
+    manifests = sorted(path for path in places if path.is_file())
+    for manifest in manifests:
+        if is_ledger(manifest.parent):
+            raise UsageError(
+                f"{manifest.parent} is a ledger", hint=f"Judged clips count: --from-ledger {manifest.parent}"
+            )
+    return manifests
 
 
 def _audio_files(folder: Path) -> list[Path]:

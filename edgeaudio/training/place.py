@@ -42,7 +42,7 @@ def check_place(output: Path, *, overwrite: bool) -> None:
 def place(output: Path) -> Iterator[Path]:
     """Yield a folder of the same name beside it; it is verified afterwards, and moved into place.
 
-    A model that stood there is replaced in one move, its further files are kept. Where anything
+    A model that stood there is replaced, its further files and folders are kept. Where anything
     fails, everything is as it was.
 
     Raises
@@ -78,9 +78,20 @@ def _draft(output: Path) -> Iterator[Path]:
 
 
 def _move(folder: Path, output: Path, scratch: Path) -> None:
-    if output.exists():
-        for path in output.iterdir():
-            if path.is_file() and not (folder / path.name).exists():
-                shutil.copy2(path, folder)
-        output.rename(scratch / "old")
-    folder.rename(output)
+    if not output.exists():
+        folder.rename(output)
+        return
+    for path in output.iterdir():
+        if (folder / path.name).exists():
+            continue
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, folder, follow_symlinks=False)
+    old = scratch / "old"
+    output.rename(old)
+    try:
+        folder.rename(output)
+    except OSError:
+        old.rename(output)
+        raise

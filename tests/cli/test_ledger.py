@@ -55,6 +55,18 @@ def test_without_a_loudspeaker_the_path_is_said(
     assert str(read_ledger(kept)[0].path) in outcome.err
 
 
+def test_a_clip_that_cannot_be_played_is_no_dead_end(
+    run: Run, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = read_ledger(kept)[0].path
+    broken.write_bytes(b"half of a clip")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("d\nq\n"))
+    outcome = run("ledger", "review", kept)
+    assert outcome.code == 0
+    assert "it cannot be played: " in outcome.err
+    assert len(read_ledger(kept)) == 4
+
+
 def test_labels_may_be_given_instead(run: Run, kept: Path) -> None:
     first, second, *_ = (clip.path for clip in read_ledger(kept))
     args = ["--label", f"{first}=word", "--label", f"{second.name}=other"]

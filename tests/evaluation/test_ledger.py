@@ -77,12 +77,14 @@ def test_lines_that_say_nothing_are_passed_over_and_survive(
     secret.write_text("mine")
     manifest = tmp_path / "manifest.tsv"
     good = manifest.read_text().splitlines()[1]
-    strange = [b"\xff\x00 broken", good.replace(name, "../secret").encode(), b"2026-torn\t2."]
+    nowhere = good.replace(good.split("\t")[10], "0001-01-01T00:00:00+14:00").encode()
+    strange = [b"\xff\x00 broken", good.replace(name, "../secret").encode(), nowhere, b"2026-torn\t2."]
     with manifest.open("ab") as file:
         file.write(b"\n".join(strange))  # without a newline: a power cut
     second = add(ledger, 2)
     assert [clip.path.name for clip in ledger.clips()] == [name, second]
-    assert "3 lines make no sense" in caplog.text
+    assert [clip.path.name for clip in ledger.clips()] == [name, second]
+    assert caplog.text.count("4 lines make no sense") == 1
     ledger.judge({name: "other"})
     ledger.remove({second, "../secret", "manifest.tsv"})
     assert [clip.verdict for clip in ledger.clips()] == ["other"]

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from edgeaudio.errors import InputError, UsageError
+from edgeaudio.evaluation.ledger import LedgerFolder
 from edgeaudio.training.own import NEGATIVES, POSITIVES, divide, read_negatives, read_positives
 
 
@@ -31,6 +32,14 @@ def test_folders_in_a_folder_of_one_word_are_speakers(tmp_path: Path, record: Ca
     ]
     # 44.1 kHz comes out at 16 kHz, within the sample that rounding may cost.
     assert [len(c.pcm) for c in clips] == pytest.approx([11_200, 8_000], abs=1)
+
+
+def test_a_ledger_is_none_of_them_since_nobody_may_have_listened(tmp_path: Path) -> None:
+    LedgerFolder(tmp_path / "said" / "ledger")
+    for folder in (tmp_path / "said", tmp_path / "said" / "ledger"):
+        with pytest.raises(UsageError, match="ledger is a ledger") as error:
+            read_positives(folder, ["hey lamp"], tmp_path / "cache", print)
+        assert f"--from-ledger {tmp_path}" in str(error.value)
 
 
 def test_folders_of_several_words_are_words(tmp_path: Path, record: Callable[..., Path]) -> None:

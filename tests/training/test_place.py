@@ -36,9 +36,12 @@ def test_a_replaced_model_keeps_what_the_new_one_lacks(tmp_path: Path) -> None:
     shutil.copytree(MODEL, output)
     (output / "notes.txt").write_text("mine")
     (output / "README.md").write_text("old")
+    (output / "takes").mkdir()
+    (output / "takes" / "1.txt").write_text("mine, too")
     with place(output) as folder:
         shutil.copytree(MODEL, folder)
     assert (output / "notes.txt").read_text() == "mine"
+    assert (output / "takes" / "1.txt").read_text() == "mine, too"
     assert (output / "README.md").read_text() != "old"
     assert contents(tmp_path) == ["lamp"]
 
@@ -60,6 +63,25 @@ def test_a_model_that_answers_wrongly_is_not_written(tmp_path: Path) -> None:
         write(output, interrupt)
     assert (output / "README.md").read_text() == "old"
     assert contents(tmp_path) == ["lamp"]
+
+
+def test_a_model_that_cannot_be_moved_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "lamp"
+    shutil.copytree(MODEL, output)
+    (output / "README.md").write_text("old")
+    rename = Path.rename
+
+    def full(path: Path, target: Path) -> Path:
+        if target == output and path.name == output.name:
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write(output, lambda _: None)
+    assert (output / "README.md").read_text() == "old"
 
 
 def test_a_place_is_checked_before_the_work(tmp_path: Path) -> None:
