@@ -47,6 +47,9 @@ FLOAT_TOLERANCE = 1e-4
 MAX_STEPS = 2.01
 """Quantized forms may differ by two steps of the logits: runtimes break ties of rounding as they
 like, and a step inside the network can become another one outside. (Most give none at all.)"""
+MAX_EMBEDDING_STEPS = 8.01
+"""The same for embeddings. They have more values, and many terms each, that a tie can fall into: 3 steps were
+seen. Another tensor's values would differ by far more."""
 MIN_SNR_DB = 20.0
 """Logits against what quantization adds to them, as powers. Trained networks reach 34 to 37 dB, where
 99 of 100 frames keep their best label; far less means that a channel runs away or is clipped."""
@@ -252,7 +255,7 @@ def _judge(found: Agreement, min_snr_db: float) -> None:
         problems.append(f"int8 ONNX is off by {found.onnx_steps:.1f} quantization steps")
     if not found.tflite_steps <= MAX_STEPS:
         problems.append(f"int8 TFLite is off by {found.tflite_steps:.1f} quantization steps")
-    if not found.embedding_steps <= MAX_STEPS:
+    if not found.embedding_steps <= MAX_EMBEDDING_STEPS:
         problems.append(f"embeddings in int8 are off by {found.embedding_steps:.1f} quantization steps")
     if not found.snr_db >= min_snr_db:
         problems.append(f"int8 leaves {found.snr_db:.1f} dB between logits and rounding noise")
@@ -303,10 +306,11 @@ def _write(
 def _golden(quantized: QuantizedGraph, frames: Frames) -> dict[str, Any]:
     """What the bundle's golden file holds, see :class:`edgeaudio.models.bundle.Golden`."""
     arrays: dict[str, Any] = {"frames": frames}
-    prefix = {"logits": "", "embedding": "embedding_"}
+    limits = {"logits": ("tolerance", MAX_STEPS), "embedding": ("embedding_tolerance", MAX_EMBEDDING_STEPS)}
     for output, source in quantized.graph.outputs.items():
+        name, steps = limits[output]
         arrays[output] = run_int8(quantized, frames, output)
-        arrays[f"{prefix[output]}tolerance"] = np.float64(MAX_STEPS * quantized.scales[source].scale)
+        arrays[name] = np.float64(steps * quantized.scales[source].scale)
     return arrays
 
 
