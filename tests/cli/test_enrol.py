@@ -19,6 +19,9 @@ from edgeaudio.training.background import make_background
 from edgeaudio.training.corpus import Clip
 from tests.cli.conftest import Run
 from tests.networks import write_random_bundle
+from tests.pulse import PulseServer, pulse
+
+__all__ = ["pulse"]
 
 
 def chirp(seed: int, low_hz: float = 400.0, high_hz: float = 2500.0, level: float = 0.3) -> np.ndarray:
@@ -136,3 +139,17 @@ def test_words_are_asked_for_until_they_will_do(
     assert all(word.problems == () for _, word in words)
     assert "once more, please: too quiet" in capsys.readouterr().err
     assert sorted(path.stat().st_mode & 0o777 for path in (tmp_path / "kept").iterdir()) == [0o600, 0o600]
+
+
+@pytest.mark.pulse
+@pytest.mark.slow
+def test_words_are_cut_out_of_what_a_microphone_hears(
+    pulse: PulseServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody says the word again and again, whenever it is asked for."""
+    stream = np.concatenate([chirp(i) for i in range(40)])
+    with pulse.playing((stream * 32767).astype(np.int16)):
+        words = recording.record_words(3, "pulse", None, None)
+    assert [word.seconds for _, word in words] == pytest.approx([0.54] * 3, abs=0.1)
+    assert all(word.problems == () for _, word in words)
+    assert "3 of 3: say it now" in capsys.readouterr().err
