@@ -20,6 +20,7 @@ from edgeaudio.cli.progress import progress_bar
 from edgeaudio.cli.rates import length
 from edgeaudio.cli.session import is_terminal
 from edgeaudio.engine import Engine
+from edgeaudio.evaluation.manifest import path_text
 from edgeaudio.evaluation.room_log import Heard, Listened, RoomLog, rooms_folder
 from edgeaudio.events import Clipping, DigitalSilence, Event, NearMiss
 from edgeaudio.sinks.lines import describe
@@ -215,14 +216,14 @@ def read(
             source = open_source(source_options(options, str(row.path)), profile)
             engine = Engine(source, task, profile=profile, history=None if keep is None else keep.history)
             running[:] = [engine]
+            name = path_text(row.path)
             heard: list[Heard] = []
             silence = _Silence()
             for event in engine.replay():
                 silence.note(event)
                 if isinstance(event, NearMiss):
                     at = f"{event.end_sample / SAMPLE_RATE_HZ:.1f} s"
-                    told = Heard(at=at, name=event.name, score=round(event.score, 6), source=str(row.path))
-                    heard.append(told)
+                    heard.append(Heard(at=at, name=event.name, score=round(event.score, 6), source=name))
                     if keep is not None:
                         keep.emit(event)
             processed = engine.stats().processed_samples

@@ -75,8 +75,10 @@ def _root(paths: tuple[Path, ...]) -> Path:
 
 
 def _print(found: Find) -> None:
+    from edgeaudio.evaluation.manifest import path_text
+
     line = {
-        "path": str(found.row.path),
+        "path": path_text(found.row.path),
         "start_s": round(found.start_s, 3),
         "end_s": round(found.end_s, 3),
         "confidence": round(found.confidence, 4),

@@ -16,7 +16,7 @@ import msgspec
 
 from edgeaudio.errors import InputError, OutputError
 from edgeaudio.evaluation.labels import Label
-from edgeaudio.evaluation.manifest import Row
+from edgeaudio.evaluation.manifest import Row, path_text
 
 __all__ = ["FORMATS", "LabelFile", "LabelFormat", "format_of", "record"]
 
@@ -102,7 +102,7 @@ def _fields(name: str, row: Row, label: Label | None) -> list[str]:
 
 def _plain(name: str, label: Label) -> dict[str, object]:
     return {
-        "path": name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
+        "path": path_text(name),
         "seconds": round(label.seconds, 3),
         "text": label.text,
         "confidence": round(label.confidence, 3),

@@ -34,6 +34,7 @@ from typing import Any, Literal, TypeAlias
 
 from edgeaudio.config import read_bounded
 from edgeaudio.errors import InputError, OutputError
+from edgeaudio.evaluation.manifest import path_text
 
 __all__ = ["Kind", "LedgerClip", "LedgerFolder", "Limits", "Verdict", "is_ledger", "read_ledger"]
 
@@ -71,7 +72,7 @@ class LedgerClip:
     def to_json(self) -> dict[str, Any]:
         """Return what ``edgeaudio ledger list --json`` prints."""
         return {
-            "path": str(self.path),
+            "path": path_text(self.path),
             "seconds": self.seconds,
             "model": self.model,
             "word": self.word,

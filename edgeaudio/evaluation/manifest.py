@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgeaudio.errors import InputError, MissingDependencyError
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["Row", "iter_clip", "read_clip", "read_excerpt", "read_manifest", "read_part"]
+__all__ = ["Row", "iter_clip", "path_text", "read_clip", "read_excerpt", "read_manifest", "read_part"]
 
 MAX_BYTES = 256 * 2**20
 """A larger file is no manifest: 1,000,000 rows fit with room to spare."""
@@ -56,6 +56,11 @@ class Row:
     text: str = ""
     source: str = ""
     licence: str = ""
+
+
+def path_text(path: str | Path) -> str:
+    """Return a path as Unicode, which file names need not be: for JSON, hashes and lists."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def read_manifest(

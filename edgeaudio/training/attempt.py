@@ -61,8 +61,11 @@ def attempt(
 
 
 def _key(job: SpotterJob, material: Material, facts: Any) -> str:
-    counts = sorted(material.used.items()), len(material.development)
-    told = repr((job.output.name, job.seed, material.words, counts, facts))
+    pools = material.pools
+    groups = (*pools.real, *pools.synthetic, *pools.confusable, pools.speech, material.development)
+    clips = [[(clip.corpus, clip.key, clip.label, len(clip.pcm)) for clip in group] for group in groups]
+    counts = sorted(material.used.items()), len(material.noises), len(material.rooms)
+    told = repr((job.output.name, job.seed, material.words, counts, clips, facts))
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

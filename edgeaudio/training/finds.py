@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeaudio.errors import InputError, OutputError
 from edgeaudio.evaluation.labels import find_recordings
-from edgeaudio.evaluation.manifest import Row, read_manifest, read_part
+from edgeaudio.evaluation.manifest import Row, path_text, read_manifest, read_part
 from edgeaudio.training.corpora import look_for_corpora
 from edgeaudio.training.finder import Find, Finder, Verdict
 from edgeaudio.training.phrases import check_phrase
@@ -114,7 +114,7 @@ def search(
     Returns
     -------
     list of Find
-        The surest of what is said, and for each of these up to three of the nearest misses.
+        The surest of what is said, and of the nearest misses three for each of these, or a hundred.
 
     Raises
     ------
@@ -262,7 +262,7 @@ def _name(path: Path, root: Path) -> str:
     """A path as it can stand in a manifest."""
     path, root = path.absolute(), root.absolute()
     inner = path.relative_to(root) if path.is_relative_to(root) else path
-    return re.sub(r"\s", " ", inner.as_posix()).encode(errors="replace").decode()
+    return re.sub(r"\s", " ", path_text(inner))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeaudio.errors import InputError, UsageError
 from edgeaudio.evaluation.ledger import is_ledger
-from edgeaudio.evaluation.manifest import Row, iter_clip
+from edgeaudio.evaluation.manifest import Row, iter_clip, path_text
 from edgeaudio.training.corpus import Clip, load_clips, mentions, sounds_only
 from edgeaudio.types import SAMPLE_RATE_HZ
 
@@ -79,7 +79,7 @@ def read_positives(folder: Path, words: _Words, cache: Path, tell: Told) -> list
         return [replace(clip, label=_label(clip.label, words)) for clip in clips]
     clips = []
     for file in _audio_files(folder):
-        inner = file.relative_to(folder).parts[:-1]
+        inner = tuple(map(path_text, file.relative_to(folder).parts[:-1]))
         label, speaker = _said_by(folder, inner, words)
         for clip in _decode(file, folder, tell, most_s=MAX_POSITIVE_S):
             clips.append(replace(clip, corpus=POSITIVES, label=label, speaker=speaker))
@@ -124,7 +124,7 @@ def read_negatives(folder: Path, words: _Words, cache: Path, tell: Told) -> list
     for file in _audio_files(folder):
         for clip in _decode(file, folder, tell):
             seconds += clip.seconds
-            clips.append(replace(clip, corpus=corpus, speaker=str(file)))
+            clips.append(replace(clip, corpus=corpus, speaker=path_text(file)))
         if seconds > 3600 * MAX_HOURS:
             raise InputError(f"{folder}: more than {MAX_HOURS:g} hours", hint="Give a part of it.")
     return _some(clips, folder)
@@ -193,7 +193,7 @@ def _audio_files(folder: Path) -> list[Path]:
 
 def _decode(file: Path, folder: Path, tell: Told, *, most_s: float | None = None) -> list[Clip]:
     """One recording, or its pieces where it may be long; none, and a word about it, if it is unusable."""
-    key = str(file.relative_to(folder))
+    key = path_text(Path(folder.name, file.relative_to(folder)))
     limit = None if most_s is None else round(most_s * SAMPLE_RATE_HZ)
     blocks, n_samples = [], 0
     try:
@@ -213,10 +213,10 @@ def _decode(file: Path, folder: Path, tell: Told, *, most_s: float | None = None
         tell(f"left out, {'silent' if len(pcm) else 'no samples'}: {file}")
         return []
     if most_s is not None:
-        return [Clip("", f"{folder.name}/{key}", pcm)]
+        return [Clip("", key, pcm)]
     size = round(PIECE_S * SAMPLE_RATE_HZ)
     pieces = [pcm[at : at + size] for at in range(0, max(1, len(pcm) - _REST), size)]
-    return [Clip("", f"{folder.name}/{key}:{i}", piece) for i, piece in enumerate(pieces)]
+    return [Clip("", f"{key}:{i}", piece) for i, piece in enumerate(pieces)]
 
 
 def _some(clips: list[Clip], folder: Path) -> list[Clip]:

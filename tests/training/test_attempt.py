@@ -2,12 +2,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
 
 from edgeaudio.training.attempt import LEAST_MINUTES, attempt
 from edgeaudio.training.build import Reporter, SpotterJob
+from edgeaudio.training.corpus import Clip
 from edgeaudio.training.spotter import Material
 from edgeaudio.training.streams import Pools
 
@@ -50,6 +52,8 @@ def test_the_same_again_goes_on(job: SpotterJob) -> None:
 def test_something_else_begins_anew(job: SpotterJob) -> None:
     begin(job, end=False)
     assert not begin(job, end=False, used={"words": 601}).resume
+    others = [Clip("words", "other.wav", np.zeros(9, np.int16), "lamp")]
+    assert not begin(job, end=False, used={"words": 601}, development=others).resume
     assert not begin(replace(job, seed=2), end=False).resume
     job.checkpoint.with_suffix(".json").write_text("no note")
     assert not begin(replace(job, seed=2), end=False).resume

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def test_unusable_recordings_are_named_and_left_out(tmp_path: Path, record: Call
     (tmp_path / "said" / "good.wav").unlink()
     with pytest.raises(InputError, match="none of its recordings can be used"):
         read_positives(tmp_path / "said", ["lamp"], tmp_path / "cache", told.append)
+
+
+def test_a_file_name_need_not_be_unicode(tmp_path: Path, record: Callable[..., Path]) -> None:
+    for number in range(8):
+        path = record(f"said/{number}.wav", 0.1)
+        path.rename(path.with_name(os.fsdecode(b"\xff%d.wav" % number)))
+    clips = read_positives(tmp_path / "said", ["lamp"], tmp_path / "cache", print)
+    assert clips[0].key == "said/\ufffd0.wav"
+    assert sum(clip.split == "dev" for clip in divide(clips, POSITIVES).clips) == 2
 
 
 @pytest.mark.parametrize(("name", "why"), [("nowhere", "does not exist"), ("said", "no recordings in it")])
