@@ -30,7 +30,7 @@ def rate(text: str | Rate) -> Rate:
         return text
     examples = "write for example 0.5/day, 1/hour or 0.1/h"
     number, _, unit = text.strip().lower().partition("/")
-    if not re.fullmatch(r"\s*\d{0,9}\.?\d+\s*", number):
+    if not re.fullmatch(r"\s*(\d{1,9}(\.\d{0,9})?|\.\d{1,9})\s*", number):
         raise click.BadParameter(f"{text!r} is no rate: {examples}.")
     hours = _HOURS.get(unit.strip())
     if hours is None:

@@ -16,8 +16,10 @@ __all__ = ["RECIPE", "Ingredient", "ingredients", "render_card", "write_card"]
 RECIPE = (
     "Recordings are laid at random places into streams of two seconds, with other words, running speech "
     "and pauses around them, played 13 % slower to 15 % faster, then put into rooms, noise (-5 to 25 dB), "
-    "microphone and telephone colours, clipping, and levels down to -40 dBFS; this grows over the first "
-    "part of the training. The network answers from 40 ms before to 200 ms after a word's end. Several times "
+    "microphone and telephone colours, codecs, clipping, and levels down to -40 dBFS, and heard as of other "
+    "vocal tracts, with bands and moments hidden; this grows over the first part of the training. The "
+    "network answers from 40 ms before to 200 ms after a word's end. While it trains, it also learns to say "
+    "what phones the shipped recogniser hears in the same speech; nothing of that is exported. Several times "
     "what it mistook for a word in all other speech is collected and shown to it more often. The weights "
     "are the mean over the last 15 % of the training; batch norm is measured again and folded; weights "
     "and activations are quantized to int8 with scales from 128 such streams."

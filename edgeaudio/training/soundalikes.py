@@ -140,7 +140,8 @@ class Sounds:
     def alliterations(self, phones: Phones) -> NDArray[np.bool_]:
         """Rows that begin alike: up to the second syllable's vowel, or with the only one's."""
         vowels = [i for i, phone in enumerate(phones) if phone in VOWELS]
-        return self._begin(self._codes, phones[: vowels[1] if len(vowels) > 1 else vowels[0] + 1])
+        head = phones[: vowels[1] if len(vowels) > 1 else vowels[0] + 1] if vowels else phones
+        return self._begin(self._codes, head)
 
     def rhythm(self, phones: Phones) -> list[str]:
         """Common words of as many syllables, the commonest first; no mere "of" or "the"."""

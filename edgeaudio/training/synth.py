@@ -3,7 +3,7 @@
 Each clip draws its engine, voice, speed, pitch and vocal tract at random. The tract is warped by
 playing the speech faster or slower than it was made, with the engine asked beforehand for the
 opposite change of speed and pitch, so that formants move without the artefacts of time
-stretching. Half of the short phrases are cut out of a carrier sentence, so that their edges carry
+stretching. Some of the short phrases are cut out of a carrier sentence, so that their edges carry
 the coarticulation of running speech.
 """
 
@@ -104,7 +104,8 @@ def synthesise(
         Equal arguments and engines give equal files. The draws for a phrase do not depend on what
         other phrases are asked for.
     carriers : bool
-        Cut half of the phrases of up to three words out of a longer sentence.
+        Cut two in five of the phrases of up to three words out of a longer sentence, where the engine
+        tells where they stand.
     held_out : sequence of str
         ``engine/voice`` names whose clips get the split ``held_out`` instead of ``train``.
     progress : callable, optional

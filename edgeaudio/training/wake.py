@@ -37,7 +37,7 @@ __all__ = ["RECIPE", "train_wake"]
 RATES_PER_HOUR = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Of false alarms, in the card's table."""
 
-# Most of the time nobody says the word: three quarters of what is heard must not fire. Few real
+# Most of the time nobody says the word: seven tenths of what is heard must not fire. Few real
 # recordings of a wake word exist, so that synthetic ones are the rule.
 RECIPE = Recipe(word=0.3, confusable=0.4, speech=0.25, pause=0.05, synthetic=0.75)
 
@@ -152,7 +152,7 @@ def _results(tests: WakeTests, heard: Heard, threshold: float, per_hour: float) 
         peaks = heard.peaks[SYNTHETIC + suffix]
         for voice in sorted(set(tests.voices)):
             own = [peak for peak, of in zip(peaks, tests.voices, strict=True) if of == voice]
-            n = sum(peak < threshold for peak in own)
+            n = sum(bool(peak < threshold) for peak in own)
             results[f"missed, {voice}{suffix}"] = {"missed": n, **share(n, len(own))}
     results["operating points"] = [heard.operating_point(wanted) for wanted in RATES_PER_HOUR]
     results["measured with"] = {

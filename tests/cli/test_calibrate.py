@@ -144,6 +144,7 @@ def test_rates(text: str, per_hour: float) -> None:
         (["--max-false-alarms", "1/fortnight"], "'fortnight' is no hour, day or week"),
         (["--max-false-alarms", "-1/day"], "is no rate"),
         (["--max-false-alarms", "nan/day"], "is no rate"),
+        (["--max-false-alarms", f"{'9' * 400}/day"], "is no rate"),
         ([], "--hours is missing"),
         (["--hours", "0"], "0 is not in the range"),
         (["-", "a.wav"], "nothing can be read beside it"),

@@ -68,6 +68,10 @@ def test_short_words_are_taken_where_they_are_meant() -> None:
         check_phrase("xqzt", allow_short=True)
 
 
+def test_a_command_may_have_no_vowel() -> None:
+    assert "hum" in confusables(["hmm"], limit=20)
+
+
 def test_a_phrase_is_checked_before_anything_heavy_is_loaded() -> None:
     checking = (
         "import sys; from edgeaudio.training.phrases import check_phrase; check_phrase('hey computer');"

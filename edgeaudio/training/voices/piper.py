@@ -56,7 +56,7 @@ class Piper:
     marks_words = False
     known: tuple[str, ...] = ()
 
-    BATCH = 200
+    BATCH = 50
     _WORKER = (sys.executable, "-m", "edgeaudio.training.voices.piper_worker")
 
     @cached_property
@@ -135,6 +135,6 @@ def _english_speakers(model: Path) -> int:
         described: Any = json.loads(config.read_bytes())
         language = str(described["espeak"]["voice"])
         n_speakers = int(described["num_speakers"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 0
     return min(max(1, n_speakers), _MAX_SPEAKERS) if language.startswith("en") else 0
