@@ -12,14 +12,14 @@ from edgeaudio.decoding.language import SENTENCE_END, UNKNOWN, Language
 
 __all__ = ["random_sentences"]
 
-_WORDS = (3, 10)
-_MAX_CHARACTERS = 80
+_WORDS = (5, 14)
+_MAX_CHARACTERS = 90
 _ATTEMPTS = 60
 """For each sentence: most random walks end too early or too late."""
 
 
 def random_sentences(language: Language, count: int, *, seed: int, avoid: Collection[str] = ()) -> list[str]:
-    """Draw sentences of three to ten words from an n-gram, none twice.
+    """Draw sentences of five to fourteen words from an n-gram, none twice.
 
     They make little sense, but hold the words and the transitions between words that people use,
     as often as they use them.

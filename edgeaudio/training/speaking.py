@@ -31,7 +31,7 @@ _APART = "unseen-"
 _BEST_APART = ("pico", "mbrola", "rhvoice", "piper")
 _EVERY = 5
 _SENTENCES, _SENTENCES_APART = 900, 1200
-"""Three quarters of an hour to learn from, an hour to count false alarms in."""
+"""Three quarters of an hour to learn from, an hour to count false alarms in, both roughly."""
 
 
 @dataclass(frozen=True)

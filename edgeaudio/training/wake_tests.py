@@ -41,6 +41,8 @@ ENOUGH_REAL_S = 1800.0
 MADE_LEAST = 0.5
 """Made sentences are easier than people: no threshold that only they have chosen lies lower."""
 MANY_VOICES = 8
+NEAR_WORDS = 4
+"""More words than that are a sentence, not something that sounds like the word."""
 _MADE_NOISE_SEED = 1_000_003
 _GRID = [round(float(x), 5) for x in 1.0 / (1.0 + np.exp(-np.arange(-4.0, 9.3, 0.1)))]
 """Of thresholds, in even steps of the log odds: 0.018 to 0.9999."""
@@ -87,7 +89,7 @@ class WakeTests:
             SYNTHETIC: made,
         }
         real_negatives = [clip for clip in other if not _is_synthetic(clip)]
-        sentences = [clip for clip in other if _is_synthetic(clip) and clip.seconds > SHORT_S]
+        sentences = [clip for clip in other if _is_synthetic(clip) and _is_sentence(clip)]
         real_s = sum(clip.seconds for clip in real_negatives)
         enough = real_s >= ENOUGH_REAL_S or not sentences
         chosen = real_negatives if enough else real_negatives + sentences
@@ -102,7 +104,7 @@ class WakeTests:
             negatives=halves,
             least=MADE_LEAST if chosen is not real_negatives else 0.0,
             negatives_are=_negatives_are(real_s, made=not enough),
-            confusable=[_surrounded(c) for c in other if _is_synthetic(c) and c.seconds <= SHORT_S],
+            confusable=[_surrounded(c) for c in other if _is_synthetic(c) and not _is_sentence(c)],
             noise_is_real=bool(noises),
         )
 
@@ -269,6 +271,10 @@ def _peaks(found: Sequence[Posteriors], trigger: Trigger) -> NDArray[np.float64]
 
 def _is_synthetic(clip: Clip) -> bool:
     return clip.split == "held_out"
+
+
+def _is_sentence(clip: Clip) -> bool:
+    return clip.seconds > SHORT_S or len(clip.label.split()) > NEAR_WORDS
 
 
 def _audio(clip: Clip) -> Samples:

@@ -30,7 +30,7 @@ def test_sentences_follow_the_model() -> None:
     assert len(found) == len(set(found)) == 12
     for sentence in found:
         words = sentence.split()
-        assert 3 <= len(words) <= 10
+        assert 5 <= len(words) <= 14
         assert all(group in ("the cat sat", "the dog sat") for group in _threes(words))
     animals = Counter(word for sentence in found for word in sentence.split() if word in ("cat", "dog"))
     assert min(animals.values()) > 5
