@@ -53,6 +53,10 @@ class Batch:
         """The same batch on another device."""
         return Batch(*(getattr(self, part.name).to(device) for part in fields(self)))
 
+    def reversed(self) -> Batch:
+        """The same streams in reverse order."""
+        return Batch(*(getattr(self, part.name).flip(0) for part in fields(self)))
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -70,6 +74,8 @@ class LoopSettings:
         Weight of the stream's highest posteriors in the loss, and of words that were not said.
     hint_weight : float
         Weight of the squared error of what the recogniser hears.
+    mixup : float
+        Share of the batches whose streams are blended in pairs, frames and losses alike (Zhang et al. 2018).
     """
 
     minutes: float | None = None
@@ -82,6 +88,7 @@ class LoopSettings:
     peak_weight: float = 0.5
     false_alarm_weight: float = 1.0
     hint_weight: float = 0.5
+    mixup: float = 0.0
     smoothing_frames: int = 5
     threads: int = 1
     device: str = "cpu"
@@ -141,16 +148,27 @@ def spotter_loss(settings: LoopSettings) -> Callable[[SpotterNet, Batch], Tensor
     """The loss of a spotter's batch."""
 
     def loss(net: SpotterNet, batch: Batch) -> Tensor:
-        if not batch.hints.numel():
-            with mixed(batch.frames.device):
-                logits = net(batch.frames)
-            return stream_loss(logits.float(), batch, settings)
-        with mixed(batch.frames.device):
-            logits, hints = net.with_hints(batch.frames)
-        error = hint_loss(hints.float(), batch)
-        return stream_loss(logits.float(), batch, settings) + settings.hint_weight * error
+        if settings.mixup and float(torch.rand(())) < settings.mixup:
+            share = 1.0 - 0.5 * float(torch.rand(())) ** 2  # seldom near one half
+            partner = batch.reversed()
+            frames = share * batch.frames + (1.0 - share) * partner.frames
+            heard = _heard(net, frames, hinted=bool(batch.hints.numel()))
+            return share * _loss(*heard, batch, settings) + (1.0 - share) * _loss(*heard, partner, settings)
+        return _loss(*_heard(net, batch.frames, hinted=bool(batch.hints.numel())), batch, settings)
 
     return loss
+
+
+def _heard(net: SpotterNet, frames: Tensor, *, hinted: bool) -> tuple[Tensor, Tensor | None]:
+    """Logits and, where there are hints to compare with, what the recogniser is taken to hear."""
+    with mixed(frames.device):
+        logits, hints = net.with_hints(frames) if hinted else (net(frames), None)
+    return logits.float(), None if hints is None else hints.float()
+
+
+def _loss(logits: Tensor, hints: Tensor | None, batch: Batch, settings: LoopSettings) -> Tensor:
+    loss = stream_loss(logits, batch, settings)
+    return loss if hints is None else loss + settings.hint_weight * hint_loss(hints, batch)
 
 
 def train(

@@ -184,3 +184,20 @@ def test_recalibration_measures_the_data() -> None:
     # 640 and 500 streams of the same distribution: means agree to a few standard errors.
     np.testing.assert_allclose(norm.running_mean, raw.mean(dim=(0, 2)), atol=0.05)
     np.testing.assert_allclose(norm.running_var, raw.var(dim=(0, 2)), rtol=0.15)
+
+
+def test_blended_streams_are_learned_from_as_both() -> None:
+    """The loss of a blend lies between those of a network that knows both streams and one that knows none."""
+    batch = next(batches(size=2))
+    settings = LoopSettings(mixup=1.0)
+    torch.manual_seed(1)
+    net = fresh_net().eval()
+    torch.manual_seed(2)
+    share = 1.0 - 0.5 * float((torch.rand(()), torch.rand(()))[1]) ** 2
+    torch.manual_seed(2)
+    loss = spotter_loss(settings)(net, batch)
+    logits = net(share * batch.frames + (1 - share) * batch.frames.flip(0)).float()
+    both = [stream_loss(logits, part, settings) for part in (batch, batch.reversed())]
+    expected = share * both[0] + (1 - share) * both[1]
+    # bfloat16, where a processor has it, keeps eight bits.
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=0.02)

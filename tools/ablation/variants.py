@@ -76,6 +76,7 @@ def _parts() -> Iterable[Variant]:
     yield Variant("no-streams", "single recordings instead of streams", _bare)
     yield Variant("no-peaks", "without the loss of each word's peak", _looped(peak_weight=0.0))
     yield Variant("no-average", "without averaged weights", _looped(average_from=1.0))
+    yield Variant("mixup", "with half of the batches blended in pairs (mixup)", _looped(mixup=0.5))
     yield Variant("no-hints", "without the recogniser's hints", _looped(hint_weight=0.0))
 
 
