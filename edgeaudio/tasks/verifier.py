@@ -99,9 +99,12 @@ class Verifier:
 
     def hear(self, frames: Frames) -> None:
         """Take ``[n, n_bands]`` frames in."""
-        for frame in frames:
-            self._frames[self._n % len(self._frames)] = frame
-            self._n += 1
+        while len(frames):
+            at = self._n % len(self._frames)
+            piece = frames[: len(self._frames) - at]
+            self._frames[at : at + len(piece)] = piece
+            self._n += len(piece)
+            frames = frames[len(piece) :]
 
     def accepts(self, label: str) -> bool:
         """Say whether one of the enrolled voices has just said `label`."""
