@@ -22,7 +22,7 @@ from edgeaudio.training.own import (
     read_negatives,
     read_positives,
 )
-from edgeaudio.training.speaking import describe_engines, speak
+from edgeaudio.training.speaking import SENTENCES, describe_engines, speak
 from edgeaudio.training.spotter import Material, said_word
 from edgeaudio.training.surroundings import made_noises, made_rooms
 from edgeaudio.types import SAMPLE_RATE_HZ
@@ -135,7 +135,7 @@ def _synthetic(job: SpotterJob, words: Sequence[str], reporter: Reporter, *, sen
         progress=lambda done: reporter.progress("speaking", done),
     )
     parts = find_manifests(folder)
-    return parts if sentences else [path for path in parts if not path.parent.name.endswith("sentences")]
+    return parts if sentences else [path for path in parts if not path.parent.name.endswith(SENTENCES)]
 
 
 def surround(material: Material, seed: int) -> Material:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeaudio.errors import EdgeAudioError, InputError, MissingDependencyError, OutputError
 from edgeaudio.training.sentences import read_sentences
-from edgeaudio.training.synth import MAX_CHARACTERS, engine_report, synthesise
+from edgeaudio.training.synth import MAX_CHARACTERS, synthesise, voice_report
 
 __all__ = ["FORMANT_ENGINE", "narrate"]
 
@@ -49,9 +49,10 @@ def narrate(
         raise InputError(f"{text}: no sentence of {_WORDS[0]} to {_WORDS[1]} words to speak")
     count = max(1, round(hours * 3600 / _SENTENCE_S))
     order = np.random.default_rng(seed).permutation(len(fitting))[:count]
-    engines = [name for name, installed, _ in engine_report() if installed]
+    known = voice_report()
+    engines = [engine.name for engine in known if engine.voices]
     if not engines:
-        raise MissingDependencyError("No speech engine is installed.", hint=engine_report()[0][2])
+        raise MissingDependencyError("No speech engine is installed.", hint=known[0].install)
     for first in range(0, len(order), _BATCH):
         engine = engines[first // _BATCH % len(engines)]
         corpus = folder / f"{engine}-{first}"

@@ -17,7 +17,7 @@ from edgeaudio.errors import EdgeAudioError, MissingDependencyError
 from edgeaudio.models.catalogue import find_language
 from edgeaudio.training.chatter import random_sentences
 from edgeaudio.training.phrases import confusables
-from edgeaudio.training.synth import engine_report, synthesise, voice_report
+from edgeaudio.training.synth import synthesise, voice_report
 from edgeaudio.training.voices import ENGINES
 
 __all__ = ["SENTENCES", "Cast", "cast", "describe_engines", "speak"]
@@ -55,7 +55,7 @@ def cast() -> Cast:
     if not voices:
         raise MissingDependencyError(
             "no speech engine is installed, so that nobody can say the words",
-            hint=f"At least: {engine_report()[0][2]}",
+            hint=f"At least: {ENGINES[0].install}",
         )
     if len(voices) >= 3:
         apart = next((name for name in _BEST_APART if name in voices), list(voices)[-1])

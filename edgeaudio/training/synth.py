@@ -23,7 +23,7 @@ from edgeaudio.training.takes import Take, draw
 from edgeaudio.training.voices import ENGINES, Engine, Spoken
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["COLUMNS", "HELD_OUT", "EngineVoices", "engine_report", "synthesise", "voice_report"]
+__all__ = ["COLUMNS", "HELD_OUT", "EngineVoices", "synthesise", "voice_report"]
 
 MAX_CHARACTERS = 200
 ATTEMPTS = 8
@@ -69,11 +69,6 @@ def voice_report() -> list[EngineVoices]:
         )
         for engine in ENGINES
     ]
-
-
-def engine_report() -> list[tuple[str, bool, str]]:
-    """Name, whether it is installed and the command that installs it, for every known engine."""
-    return [(engine.name, bool(engine.voices), engine.install) for engine in ENGINES]
 
 
 def synthesise(

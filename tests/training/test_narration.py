@@ -8,6 +8,7 @@ import pytest
 from edgeaudio.errors import EdgeAudioError, InputError, MissingDependencyError, OutputError
 from edgeaudio.training import narration
 from edgeaudio.training.narration import narrate
+from edgeaudio.training.synth import EngineVoices
 
 TEXT = "\n".join(
     f"the {colour} {thing} is {how} today."
@@ -31,12 +32,12 @@ class Engines:
         self.asked: list[tuple[str, list[str]]] = []
         self.error: EdgeAudioError | None = None
         self.report = [
-            ("espeak-ng", True, ""),
-            ("flite", True, ""),
-            ("festival", False, "apt install festival"),
+            EngineVoices("espeak-ng", ("en",), (), ""),
+            EngineVoices("flite", ("slt",), (), ""),
+            EngineVoices("festival", (), ("kal_diphone",), "apt install festival"),
         ]
         monkeypatch.setattr(narration, "synthesise", self.speak)
-        monkeypatch.setattr(narration, "engine_report", lambda: self.report)
+        monkeypatch.setattr(narration, "voice_report", lambda: self.report)
 
     def speak(self, phrases: list[str], folder: Path, *, engines: list[str], **options: Any) -> None:
         self.asked.append((engines[0], phrases))
@@ -90,7 +91,7 @@ def test_a_full_disk_is_not_taken_for_an_engine(tmp_path: Path, text: Path, engi
 
 
 def test_without_engines_there_is_a_hint(tmp_path: Path, text: Path, engines: Engines) -> None:
-    engines.report = [("festival", False, "apt install festival")]
+    engines.report = [EngineVoices("festival", (), ("kal_diphone",), "apt install festival")]
     with pytest.raises(MissingDependencyError) as caught:
         narrate(text, tmp_path / "out", hours=1.0, seed=1)
     assert caught.value.hint == "apt install festival"
@@ -105,7 +106,7 @@ def test_a_text_without_sentences_is_an_error(tmp_path: Path) -> None:
 
 
 def test_engines_that_all_fail_are_an_error(tmp_path: Path, text: Path, engines: Engines) -> None:
-    engines.report = [("flite", True, "")]
+    engines.report = [EngineVoices("flite", ("slt",), (), "")]
     engines.error = EdgeAudioError("No speech came back.")
     with pytest.raises(InputError, match="no engine could speak"):
         narrate(text, tmp_path / "out", hours=1.0, seed=1)
