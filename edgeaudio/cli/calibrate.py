@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeaudio.cli.background import StopSignals
+from edgeaudio.cli.calibrate_result import print_result, show
 from edgeaudio.cli.common import (
-    harmless,
     json_option,
     log_level_option,
     print_json,
-    print_table,
     quiet_libraries,
     seconds,
 )
@@ -29,13 +28,13 @@ from edgeaudio.cli.listening import (
     profile_option,
     settle_profile,
 )
-from edgeaudio.cli.rates import Rate, length, rate, rate_text
+from edgeaudio.cli.rates import Rate, length, rate
 from edgeaudio.cli.startup import load_numba
 from edgeaudio.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.evaluation.manifest import Row
-    from edgeaudio.evaluation.room import RoomPoint, RoomResult
+    from edgeaudio.evaluation.room import RoomResult
     from edgeaudio.evaluation.room_log import Listened
     from edgeaudio.evaluation.room_task import RoomTask
     from edgeaudio.models.manifest import ModelManifest
@@ -47,7 +46,6 @@ __all__ = ["calibrate"]
 _LOG = logging.getLogger(__name__)
 _DEFAULT_MODEL = "wake-computer"
 _NEAR_RATIO = 0.5
-_SHOWN = 10
 _PATH = click.Path(path_type=Path)
 
 
@@ -136,7 +134,7 @@ def calibrate(**options: Any) -> None:
 
 def _run(options: Options) -> None:
     if options.show:
-        _show(as_json=options.as_json)
+        show(as_json=options.as_json)
         return
     if options.reset:
         _reset(options.model)
@@ -273,7 +271,7 @@ def _conclude(
             }
         )
         return
-    _print_result(options, manifest, listened, result)
+    print_result(options, manifest, listened, result)
     if saved is not None:
         click.echo(f"\nset in {saved}; edgeaudio wake uses it from now on")
     elif cut_off and options.in_room:
@@ -306,109 +304,6 @@ def _save(options: Options, manifest: ModelManifest, result: RoomResult) -> Path
             calibrated_at=datetime.now().astimezone().isoformat(timespec="seconds"),
         )
     )
-
-
-def _print_result(options: Options, manifest: ModelManifest, listened: Listened, result: RoomResult) -> None:
-    point, own = result.chosen, result.own
-    click.echo(
-        f"{manifest.name}: threshold {point.threshold:.4f} for at most {options.rate.text} "
-        f"(the model's own is {own.threshold:.4f})"
-    )
-    click.echo(f"  expected  {_expected(point, result)}")
-    click.echo(f"  counted   {point.counted} in {length(result.hours)}; {_bound(point, result)}")
-    click.echo(f"  own       {_expected(own, result)}")
-    if point.missed is not None and own.missed is not None:
-        click.echo(
-            f"  missed    {_missed(point.missed, result)}; at the model's own {_missed(own.missed, result)}"
-        )
-    if point.method == "bounded":
-        click.echo(
-            "  too little sounded like the word to extrapolate from: the threshold is "
-            + ("just above what was heard" if point.threshold > own.threshold else "the model's own")
-        )
-    elif not result.reached:
-        click.echo("  no threshold of this model keeps to that rate here")
-    if point.method != "counted":
-        click.echo(f"  to count such a rate, listen for {result.hours_to_count:.0f} h")
-    _print_curve(result)
-    if listened.heard:
-        click.echo("\nsounded like the word:")
-        for heard in listened.highest(_SHOWN):
-            click.echo(harmless(f"  {heard.score:.3f}  {heard.name}  {heard.at}  {heard.source}".rstrip()))
-        if len(listened.heard) > _SHOWN:
-            click.echo(f"  … and {len(listened.heard) - _SHOWN} that were less like it")
-        sure = sum(heard.score >= own.threshold for heard in listened.heard)
-        if sure:
-            click.echo(
-                f"{sure} of these reach the model's own threshold. Did somebody say the word? "
-                "Then this threshold is too high: calibrate without that."
-            )
-
-
-def _expected(point: RoomPoint, result: RoomResult) -> str:
-    low, high = (rate_text(limit) for limit in point.interval)
-    text = f"{rate_text(point.per_hour)} (95 % interval {low} to {high})"
-    if point.method == "fitted" and result.tail is not None:
-        n, above = result.tail
-        return f"{text}, extrapolated from {n} peaks above {above:.3f}"
-    return text if point.method == "counted" else f"no more than {high} (95 % sure; {point.counted} counted)"
-
-
-def _bound(point: RoomPoint, result: RoomResult) -> str:
-    from edgeaudio.evaluation.intervals import poisson_interval
-
-    _, high = poisson_interval(point.counted, result.hours)
-    return f"that alone rules out more than {rate_text(high)}"
-
-
-def _missed(missed: int, result: RoomResult) -> str:
-    from edgeaudio.evaluation.intervals import wilson_interval
-
-    low, high = wilson_interval(missed, result.positives)
-    return (
-        f"{100 * missed / result.positives:.1f} % of {result.positives} "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
-    )
-
-
-def _print_curve(result: RoomResult) -> None:
-    if not result.positives:
-        return
-    click.echo()
-    step = max(1, len(result.curve) // 15)
-    rows = [
-        [
-            f"{point.threshold:.4f}",
-            rate_text(point.per_hour),
-            f"{100 * (point.missed or 0) / result.positives:.1f}",
-        ]
-        for point in result.curve[::step]
-    ]
-    print_table(["threshold", "false alarms", "missed %"], rows)
-
-
-def _show(*, as_json: bool) -> None:
-    import msgspec
-
-    from edgeaudio.models.calibrated import calibrations_folder, load_calibrated
-
-    folder = calibrations_folder()
-    names = sorted(path.stem for path in folder.glob("*.yaml")) if folder.is_dir() else []
-    for found in filter(None, map(load_calibrated, names)):
-        if as_json:
-            print_json(msgspec.to_builtins(found))
-            continue
-        low, high = (rate_text(limit / 24) for limit in found.per_day_interval)
-        click.echo(
-            harmless(
-                f"{found.model}  {found.threshold:.4f}  {'for' if found.reached else 'wanted:'} at most "
-                f"{found.max_false_alarms}; expected "
-                f"{rate_text(found.per_day / 24)} (95 % interval {low} to {high}), {found.method}; "
-                f"{length(found.hours)} heard until {found.calibrated_at[:16].replace('T', ' ')}"
-            )
-        )
-    if not names and not as_json:
-        click.echo("no threshold was set: each model has its own")
 
 
 def _reset(model: str) -> None:
