@@ -84,7 +84,8 @@ class LedgerSink(Cutter):
         if not isinstance(event, (Detection, NearMiss)):
             return
         self._number += 1
-        data, suffix = _encoded(samples)
+        with _as_oserror():
+            data, suffix = _encoded(samples)
         word = re.sub(r"[^\w-]", "_", event.name, flags=re.ASCII)[:80] or "_"
         name = f"{stamp(at)}-{self._number:04d}-{word}{suffix}"
         threshold = event.threshold if isinstance(event, NearMiss) else self._threshold(event)
@@ -123,6 +124,8 @@ def _as_oserror() -> Iterator[None]:
     except EdgeAudioError as error:
         cause = error.__cause__
         raise cause if isinstance(cause, OSError) else OSError(errno.EINVAL, error.message) from None
+    except RuntimeError as error:  # soundfile's
+        raise OSError(errno.EINVAL, str(error)) from None
 
 
 def _encoded(samples: Samples) -> tuple[bytes, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from edgeaudio.errors import OutputError
 from edgeaudio.evaluation.ledger import Limits, read_ledger
@@ -139,6 +140,25 @@ def test_a_ledger_that_was_spoiled_meanwhile_ends_nothing(
     play(sink, 3, 4)
     until(lambda: sink.failed == 1, 10, "the clip fails")
     (tmp_path / "manifest.tsv").unlink()
+    sink.emit(near_miss(2.5))
+    sink.close()
+    assert (sink.saved, sink.failed) == (1, 1)
+    assert "cannot be saved" in caplog.text
+
+
+def test_an_encoder_that_fails_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_args: object, **_options: object) -> None:
+        raise soundfile.LibsndfileError(3)
+
+    sink = LedgerSink(tmp_path)
+    monkeypatch.setattr(soundfile, "write", broken)
+    play(sink, 0, 3)
+    sink.emit(near_miss(2.0))
+    play(sink, 3, 4)
+    until(lambda: sink.failed == 1, 10, "the clip fails")
+    monkeypatch.undo()
     sink.emit(near_miss(2.5))
     sink.close()
     assert (sink.saved, sink.failed) == (1, 1)
