@@ -117,7 +117,9 @@ def _own(job: SpotterJob, words: Sequence[str], reporter: Reporter) -> list[Clip
         for word in words:
             mined = mine(folder, word, job.cache, tell, _decoding(reporter))
             add([clip for clip in mined if clip.label == word], f"{MINED}, {POSITIVES}")
-            add([clip for clip in mined if clip.label != word], f"{MINED}, {NEGATIVES}")
+            # What sounds like one of several words may be another.
+            if len(words) == 1:
+                add([clip for clip in mined if clip.label != word], f"{MINED}, {NEGATIVES}")
     return found
 
 

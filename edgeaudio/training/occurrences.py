@@ -23,7 +23,8 @@ __all__ = ["LEDGER", "MINED", "mine", "read_judged"]
 LEDGER, MINED = "ledger", "mined"
 """Corpora that they are counted under."""
 
-OTHER = "near miss"
+OTHER = "nearmiss"
+"""The label of what is none of the words; it ends in none, as "near miss" would in "miss"."""
 # Of a ledger's clip, counted from its end: the word, and little of what was said before it.
 _FROM_S, _TO_S = 2.0, 0.4
 
@@ -90,7 +91,10 @@ def mine(
         except InputError as error:
             tell(f"--mine: {error.message}")
             return []
-    clips = [replace(clip, corpus=MINED) for clip in load_clips([found / "manifest.tsv"], cache)]
+    clips = [
+        replace(clip, corpus=MINED, label=word if clip.label == word else OTHER)
+        for clip in load_clips([found / "manifest.tsv"], cache)
+    ]
     n_said = sum(clip.label == word for clip in clips)
     tell(f"{folder}: {word!r} found {n_said} times, and {len(clips) - n_said} times what sounds like it")
     return clips

@@ -27,7 +27,7 @@ from edgeaudio.training.spotter import SHORT_S, Material, said_word
 from edgeaudio.training.surroundings import made_noises
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["FRAME_MS", "NOISY", "REAL", "SYNTHETIC", "YOURS", "Heard", "Point", "WakeTests", "share"]
+__all__ = ["FRAME_MS", "NOISY", "REAL", "SYNTHETIC", "YOURS", "Heard", "Point", "WakeTests", "rate", "share"]
 
 FRAME_MS = 20.0
 """From one output frame to the next."""

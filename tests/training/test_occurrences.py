@@ -5,10 +5,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
+pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
+
 from edgeaudio.evaluation.ledger import LedgerClip, LedgerFolder, Verdict
-from edgeaudio.training.occurrences import LEDGER, OTHER, read_judged
+from edgeaudio.training import occurrences
+from edgeaudio.training.occurrences import LEDGER, MINED, OTHER, mine, read_judged
+from edgeaudio.training.spotter import said_word
 
 RATE_HZ = 16_000
 
@@ -44,3 +49,26 @@ def test_judged_clips_are_the_word_or_a_near_miss_and_the_rest_is_left_out(tmp_p
     assert (clips[0].pcm[0], clips[0].pcm[-1]) == (round(0.07 * 32767), round(0.22 * 32767))
     assert told[0].startswith("left out: ")
     assert "1 clips of the word, 2 of something else, 1 not judged yet" in told[1]
+
+
+def test_what_was_mined_is_the_word_or_ends_in_no_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = []
+
+    def find(folder: Path, word: str, out: Path, **_options: object) -> None:
+        searched.append((folder, word))
+        out.mkdir(parents=True)
+        for name in "ab":
+            soundfile.write(out / f"{name}.flac", np.full(RATE_HZ, 0.1), RATE_HZ)
+        (out / "manifest.tsv").write_text(f"path\tlabel\na.flac\t{word}\nb.flac\tnear_miss\n")
+
+    monkeypatch.setattr(occurrences, "find_occurrences", find)
+    talks = tmp_path / "talks"
+    talks.mkdir()
+    for _ in range(2):
+        told: list[str] = []
+        clips = mine(talks, "miss", tmp_path / "cache", told.append, lambda *_: None)
+        assert [(clip.corpus, said_word(clip, ["miss"])) for clip in clips] == [(MINED, 0), (MINED, None)]
+        assert "'miss' found 1 times, and 1 times what sounds like it" in told[0]
+    assert searched == [(talks, "miss")], "once"
