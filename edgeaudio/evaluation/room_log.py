@@ -6,7 +6,6 @@ One JSON object a line; a line that was broken off is passed over, and costs its
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from dataclasses import dataclass, field
@@ -127,9 +126,11 @@ class RoomLog:
 
     @staticmethod
     def delete(path: Path) -> None:
-        """Forget what was heard, if anything was."""
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        """Forget what was heard, if anything was; an `OutputError` if it cannot be."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path} cannot be deleted: {error.strerror}") from error
 
     def add(self, seconds: float, stretches: list[Frames], heard: list[Heard], until: str) -> None:
         """Keep what was heard lately; what a full disk does not take waits for the next time."""

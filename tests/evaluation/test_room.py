@@ -216,3 +216,5 @@ def test_a_place_where_nothing_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="what is heard cannot be kept"):
         RoomLog(tmp_path / "file" / "m.jsonl", "m", "f1", 2)
+    with pytest.raises(OutputError, match="cannot be deleted"):
+        RoomLog.delete(tmp_path / "file" / "m.jsonl")
