@@ -15,6 +15,7 @@ import click
 from edgeaudio.cli.background import StopSignals
 from edgeaudio.cli.calibrate_result import print_result, show
 from edgeaudio.cli.common import (
+    Number,
     json_option,
     log_level_option,
     print_json,
@@ -82,7 +83,7 @@ class Options:
 @click.option("--model", default=_DEFAULT_MODEL, show_default=True, metavar="NAME|PATH", help="The model.")
 @click.option(
     "--hours",
-    type=click.FloatRange(min=0, min_open=True, max=8760),
+    type=Number(min=0, min_open=True, max=8760),
     help="How long to listen; of recordings, how much to read.",
 )
 @click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import select
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, TypeVar
 import click
 
 __all__ = [
+    "Number",
     "debugging",
     "harmless",
     "is_same_file",
@@ -59,6 +61,17 @@ def probability(text: str | float) -> float:
     if not 0.0 < number < 1.0:
         raise click.BadParameter(f"{text} is not between 0 and 1: a threshold is a probability.")
     return number
+
+
+class Number(click.FloatRange):
+    """A finite number within bounds, as an option's type: what is "not a number" lies within click's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number that can be counted with.", param, ctx)
+        return number
 
 
 def seconds(least: float, most: float) -> Callable[[str | float], float]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeaudio.cli.common import (
+    Number,
     harmless,
     json_option,
     log_level_option,
@@ -77,7 +78,7 @@ class _Options:
 )
 @click.option(
     "--max-false-alarms",
-    type=click.FloatRange(0.001, 100.0),
+    type=Number(0.001, 100.0),
     default=0.5,
     show_default=True,
     metavar="RATE",

@@ -36,9 +36,9 @@ def attach_verifiers(names: Sequence[str], spotters: Sequence[Spotter], folders:
     Raises
     ------
     ModelError
-        One is not enrolled, is a word of its own, or was made with another version of its model.
+        One is not enrolled, or was made with another version of its model.
     UsageError
-        One is for a model that does not listen.
+        One is a word of its own, or for a model that does not listen.
     """
     if not names:
         return
@@ -47,7 +47,12 @@ def attach_verifiers(names: Sequence[str], spotters: Sequence[Spotter], folders:
 
     by_model: dict[str, list[str]] = {}
     for name in names:
-        by_model.setdefault(load_enrolment(find_enrolment(name)).model, []).append(name)
+        enrolment = load_enrolment(find_enrolment(name))
+        if enrolment.kind == "word":
+            raise UsageError(
+                f"'{name}' is a word of its own, no voice", hint=f"Use it so: edgeaudio wake --model {name}"
+            )
+        by_model.setdefault(enrolment.model, []).append(name)
     for model, voices in by_model.items():
         found = [
             (spotter, folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table
+from edgeaudio.cli.common import Number, json_option, log_level_option, print_json, print_table
 from edgeaudio.cli.listening import backend_option, profile_option, settle_profile
 from edgeaudio.cli.progress import progress_bar
 from edgeaudio.cli.startup import load_numba
@@ -52,13 +52,13 @@ class _Options:
     is_flag=True,
     help="As the public benchmark: clean, and all in noise at 10 dB, at one false alarm in ten hours.",
 )
-@click.option("--snr", "snr_db", type=click.FloatRange(-30, 60), help="Mix noise in, this many dB below.")
+@click.option("--snr", "snr_db", type=Number(-30, 60), help="Mix noise in, this many dB below.")
 @click.option("--noise", type=_PATH, help="MANIFEST of the noise for --snr and --benchmark.")
 @click.option("--label", "labels", multiple=True, help="Label of the positives; the model's word by default.")
 @click.option("--model", default="wake-computer", show_default=True, help="Name or folder of the model.")
 @click.option(
     "--false-alarms-per-hour",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     multiple=True,
     help="Operating point by its rate, instead of by the model's threshold. Repeatable.",
 )

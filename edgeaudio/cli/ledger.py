@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgeaudio.cli.common import (
+    Number,
     harmless,
     json_option,
     log_level_option,
@@ -49,7 +50,7 @@ def limit_options(prefix: str = "") -> Callable[[_COMMAND], _COMMAND]:
             click.option(
                 f"--{prefix}days",
                 "ledger_days",
-                type=click.FloatRange(min=0, max=3650),
+                type=Number(min=0, max=3650),
                 default=30.0,
                 show_default=True,
                 help="Delete clips of the ledger after so many days.",
@@ -243,7 +244,8 @@ def _play(path: Path) -> str | None:
     except OSError:
         return "PortAudio is not installed"
     try:
-        sounddevice.query_devices(kind="output")
+        if sounddevice.default.device[1] < 0:
+            return "no device for output"
         sounddevice.play(samples, SAMPLE_RATE_HZ, blocking=True)
     except (sounddevice.PortAudioError, ValueError) as error:
         return str(error).split("\n", maxsplit=1)[0].split(" [")[0].rstrip(".")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeaudio.cli.common import Number
 from edgeaudio.cli.train_language import language
 from edgeaudio.cli.train_options import FOLDER, job_options, make_job, reporting, show
 from edgeaudio.cli.train_words import commands, wake
@@ -44,7 +45,7 @@ def train() -> None:
 @train.command()
 @click.option("--output", type=FOLDER, required=True, help="Folder of the new model; names it, too.")
 @click.option("--synthetic", metavar="DIR|generate", help="Folder of synthetic corpora, or make one.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="How long to train.")
+@click.option("--minutes", type=Number(min=0, min_open=True), help="How long to train.")
 @click.option("--epochs", type=click.IntRange(min=1), default=60, show_default=True, help="Else so long.")
 @click.option(
     "--lexicon",
@@ -65,7 +66,7 @@ def train() -> None:
 )
 @click.option(
     "--synthetic-hours",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     default=15.0,
     show_default=True,
     help="How much of it to speak.",
@@ -86,7 +87,7 @@ def train() -> None:
 )
 @click.option(
     "--batch-seconds",
-    type=click.FloatRange(1, 100_000),
+    type=Number(1, 100_000),
     default=120.0,
     show_default=True,
     help="Speech in a batch; more on a GPU.",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgeaudio.cli.common import json_option, log_level_option, print_json, size
+from edgeaudio.cli.common import Number, json_option, log_level_option, print_json, size
 from edgeaudio.cli.progress import progress_bar
 
 __all__ = ["language"]
@@ -38,7 +38,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--prune",
     "threshold",
-    type=click.FloatRange(min=0, max=1),
+    type=Number(min=0, max=1),
     help="Prune what changes less than so many nats a word, instead; 0 keeps all.",
 )
 @click.option(
@@ -56,7 +56,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option(
     "--further-weight",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     default=0.5,
     show_default=True,
     help="How much --further counts, however long it is.",

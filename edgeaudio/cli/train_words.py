@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeaudio.cli.common import print_json
+from edgeaudio.cli.common import Number, print_json
 from edgeaudio.cli.train_options import FOLDER, check_name, job_options, make_job, reporting
 from edgeaudio.errors import UsageError
 
@@ -63,7 +63,7 @@ _OPTIONS = (
     ),
     click.option(
         "--minutes",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         help=f"How long to train. Default: till all took {_MINUTES_ON_CPU:g}, on a GPU {_MINUTES_ON_GPU:g}.",
     ),
     click.option("--epochs", type=click.IntRange(min=1), help="Instead of minutes."),
@@ -111,7 +111,7 @@ def commands(
 @click.option("--phrase", "option", help="The same as the argument.")
 @click.option(
     "--false-alarms-per-hour",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=0.5,
     show_default=True,
     help="Wanted on held-out speech and noise; decides the threshold.",

@@ -138,10 +138,12 @@ class LedgerFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if is_new or not any(self.path.iterdir()):
                 self.path.chmod(0o700)
-            elif self.path.stat().st_mode & 0o077:
-                _LOG.warning("others may look into %s; chmod 700 keeps them out", self.path)
+            elif self._manifest.exists() and self._manifest.stat().st_size:
+                self._header()  # another corpus is left as it is, without as much as a lock
             with self._locked():
                 self._header()
+            if self.path.stat().st_mode & 0o077:
+                _LOG.warning("others may look into %s; chmod 700 keeps them out", self.path)
         except InputError as error:
             raise OutputError(f"no ledger can be kept in {self.path}: {error}") from None
         except OSError as error:

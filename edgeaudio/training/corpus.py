@@ -99,6 +99,8 @@ def find_manifests(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     found = [folder / "manifest.tsv"] if (folder / "manifest.tsv").is_file() else []
     found += sorted(folder.glob("*/manifest.tsv"))
+    if not found and not folder.is_dir():
+        raise InputError(f"{folder} is no folder", hint="Name a folder of corpora.")
     if not found:
         raise InputError(
             f"{folder}: no manifest.tsv in it or in the folders inside it",

@@ -18,7 +18,15 @@ from edgeaudio.training.finder import Find, Finder, Verdict
 from edgeaudio.training.phrases import check_phrase
 from edgeaudio.types import SAMPLE_RATE_HZ
 
-__all__ = ["NEAR_MISS", "check_free", "find_occurrences", "recordings_in", "search", "write_finds"]
+__all__ = [
+    "NEAR_MISS",
+    "NothingFoundError",
+    "check_free",
+    "find_occurrences",
+    "recordings_in",
+    "search",
+    "write_finds",
+]
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) after each recording."""
@@ -40,6 +48,10 @@ BEFORE_S, AFTER_S = 0.1, 0.15
 _SHOWN = 3
 
 _LOG = logging.getLogger(__name__)
+
+
+class NothingFoundError(InputError):
+    """All could be heard, and the phrase was not in it."""
 
 
 def find_occurrences(
@@ -78,7 +90,7 @@ def find_occurrences(
     UsageError
         The phrase is nothing that can be said.
     InputError
-        There is no recording, none can be read, or the phrase is said in none.
+        There is no recording, none can be read, or the phrase is said in none (`NothingFoundError`).
     OutputError
         ``out_dir`` exists or cannot be written.
     """
@@ -187,14 +199,14 @@ class _Best:
         return [find for *_, find in sorted(self._heap, reverse=True)]
 
 
-def _nothing(phrase: str, n_rows: int, best: Sequence[Find]) -> InputError:
+def _nothing(phrase: str, n_rows: int, best: Sequence[Find]) -> NothingFoundError:
     if not best:
-        return InputError(f"nothing in {n_rows} recordings sounds like {phrase!r}")
+        return NothingFoundError(f"nothing in {n_rows} recordings sounds like {phrase!r}")
     shown = "".join(
         f"\n  {find.confidence:.3f}  {find.row.path} at {find.start_s:.2f} s"
         for find in sorted(best, key=lambda find: -find.confidence)[:_SHOWN]
     )
-    return InputError(
+    return NothingFoundError(
         f"{phrase!r} was found in none of {n_rows} recordings; what came closest:{shown}",
         hint="Listen to these, or give other recordings.",
     )

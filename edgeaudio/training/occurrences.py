@@ -14,7 +14,7 @@ from edgeaudio.errors import InputError
 from edgeaudio.evaluation.ledger import read_ledger
 from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.training.corpus import Clip, load_clips
-from edgeaudio.training.finds import find_occurrences
+from edgeaudio.training.finds import NothingFoundError, find_occurrences
 from edgeaudio.training.own import own_manifests
 from edgeaudio.types import SAMPLE_RATE_HZ
 
@@ -75,7 +75,7 @@ def mine(
     Raises
     ------
     InputError
-        There is no such folder.
+        There is no such folder, or nothing in it that can be heard.
     """
     own_manifests(folder)
     listing = sorted((str(path), path.stat().st_size) for path in folder.rglob("*") if path.is_file())
@@ -88,7 +88,7 @@ def mine(
 
         try:
             find_occurrences(folder, word, found, progress=searched)
-        except InputError as error:
+        except NothingFoundError as error:
             tell(f"--mine: {error.message}")
             return []
     clips = [

@@ -98,3 +98,19 @@ def test_a_folder_without_a_ledger_stays_as_it_is(run: Run, tmp_path: Path) -> N
         assert (outcome.code, outcome.out) == (3, "")
         assert "there is no ledger" in outcome.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("days", ["nan", "inf"])
+def test_no_ledger_is_kept_for_what_is_no_number(
+    run: Run, five_seconds: Path, tmp_path: Path, days: str
+) -> None:
+    outcome = run("wake", five_seconds, "--fast", "--ledger", tmp_path / "ledger", "--ledger-days", days)
+    assert outcome.code == 2
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_another_corpus_gets_not_even_a_lock(run: Run, five_seconds: Path, tmp_path: Path) -> None:
+    (tmp_path / "manifest.tsv").write_text("path\tlabel\n")
+    before = sorted(tmp_path.iterdir())
+    assert run("wake", five_seconds, "--fast", "--ledger", tmp_path).code == 8
+    assert sorted(tmp_path.iterdir()) == before

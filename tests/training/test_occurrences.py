@@ -10,6 +10,7 @@ import soundfile
 
 pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
 
+from edgeaudio.errors import InputError
 from edgeaudio.evaluation.ledger import LedgerClip, LedgerFolder, Verdict
 from edgeaudio.training import occurrences
 from edgeaudio.training.occurrences import LEDGER, MINED, OTHER, mine, read_judged
@@ -72,3 +73,8 @@ def test_what_was_mined_is_the_word_or_ends_in_no_word(
         assert [(clip.corpus, said_word(clip, ["miss"])) for clip in clips] == [(MINED, 0), (MINED, None)]
         assert "'miss' found 1 times, and 1 times what sounds like it" in told[0]
     assert searched == [(talks, "miss")], "once"
+
+
+def test_a_wrong_folder_to_mine_ends_the_training_before_it_begins(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no recording in this folder"):
+        mine(tmp_path, "hey marvin", tmp_path / "cache", print, lambda *_: None)
