@@ -106,6 +106,11 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return 0
+    except SystemExit as error:
+        if not error.code or not reader_has_gone():
+            raise
+        _forget_stdout()  # click takes a reader who has left for a failure
+        return 0
     except OSError as error:
         if reader_has_gone():  # a terminal that was closed
             _forget_stdout()

@@ -122,6 +122,15 @@ def test_a_reader_that_leaves_is_noticed_before_the_next_word(one_minute: Path) 
     assert time.monotonic() - started < 45, "it went on to the end of the file"
 
 
+def test_a_reader_that_leaves_before_the_answer_is_no_failure() -> None:
+    with running("models", "list") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(WAIT_S) == 0
+
+
 def test_standard_output_may_be_closed_from_the_start(five_seconds: Path) -> None:
     line = [*COMMAND, "wake", str(five_seconds), "--fast"]
     done = subprocess.run(
