@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeaudio.cli.background import StopSignals
-from edgeaudio.cli.calibrate_result import print_result, show
+from edgeaudio.cli.calibrate_result import peaks_text, print_result, show, why_not
 from edgeaudio.cli.common import (
     Number,
     json_option,
@@ -31,7 +31,7 @@ from edgeaudio.cli.listening import (
 )
 from edgeaudio.cli.rates import Rate, length, rate
 from edgeaudio.cli.startup import load_numba
-from edgeaudio.errors import InputError, UsageError
+from edgeaudio.errors import BudgetError, InputError, UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.evaluation.manifest import Row
@@ -162,7 +162,10 @@ def _run(options: Options) -> None:
                 options, task, profile, signals, rows=_without_word(rows, task.manifest), keep=keep
             )
         if listened.seconds <= 0:
-            raise InputError("nothing was heard, so that nothing is known", hint="Listen for longer.")
+            raise InputError(
+                "nothing was heard, so that nothing is known",
+                hint="Listen for longer; a muted microphone hears nothing.",
+            )
         result = _result(options, listened, task, positives, profile)
         wanted_s = 0.0 if options.hours is None else 3600 * options.hours
         # Recordings that are shorter are all there is.
@@ -196,8 +199,15 @@ def source_options(options: Options, path: str | None = None) -> SourceOptions:
 
 
 def _load(options: Options, profile: Profile) -> Spotter:
+    from edgeaudio.models.enrolments import list_enrolments
     from edgeaudio.tasks.spotter import Spotter
 
+    if options.model in list_enrolments():
+        raise UsageError(
+            f"'{options.model}' is enrolled, and what is enrolled carries its own threshold",
+            hint=f"Name one with edgeaudio wake --model {options.model} --threshold, or enrol it anew with "
+            "another --max-false-alarms or with --negatives.",
+        )
     return Spotter.load(options.model, backend=options.backend, profile=profile)
 
 
@@ -257,7 +267,9 @@ def _conclude(
     options: Options, manifest: ModelManifest, listened: Listened, result: RoomResult, *, cut_off: bool
 ) -> None:
     taught = result.chosen.method != "bounded" or result.chosen.threshold > result.own.threshold
-    saved = _save(options, manifest, result) if taught and not (cut_off or options.dry_run) else None
+    refused = why_not(options, result) if taught and not cut_off else None
+    settles = taught and refused is None and not (cut_off or options.dry_run)
+    saved = _save(options, manifest, result) if settles else None
     if options.as_json:
         print_json(
             {
@@ -265,14 +277,24 @@ def _conclude(
                 **result.to_json(),
                 "interrupted": cut_off,
                 "saved": None if saved is None else str(saved),
+                "refused": refused,
                 "heard": [
                     {"at": heard.at, "source": heard.source, "name": heard.name, "score": heard.score}
                     for heard in listened.highest(1000)
                 ],
             }
         )
+    else:
+        print_result(options, manifest, listened, result, refused=refused is not None)
+    if refused is not None:
+        again = "calibrate anew, with --fresh," if options.in_room else "calibrate with recordings"
+        raise BudgetError(
+            f"no threshold was set, and what was set before stays: {refused}{peaks_text(listened)}",
+            hint=f"If somebody said the word then, {again} without that; "
+            "else listen for longer, or allow more false alarms.",
+        )
+    if options.as_json:
         return
-    print_result(options, manifest, listened, result)
     if saved is not None:
         click.echo(f"\nset in {saved}; edgeaudio wake uses it from now on")
     elif cut_off and options.in_room:

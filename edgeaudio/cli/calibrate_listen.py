@@ -137,7 +137,9 @@ class _Room:
             if self._keep is not None:
                 self._keep.emit(event)
         elif not isinstance(event, Clipping):
-            click.echo(("\r\033[K" if self._draws else "") + harmless(describe(event)), err=True)
+            muted = isinstance(event, DigitalSilence) and not event.ended
+            told = f"{describe(event)}{' Muted time does not count as heard' if muted else ''}"
+            click.echo(("\r\033[K" if self._draws else "") + harmless(told), err=True)
 
     def _seconds(self) -> float:
         """Return how long was heard in this session; a muted microphone hears nothing."""
@@ -167,7 +169,8 @@ class _Room:
     def _tell(self) -> None:
         heard_s = self._log.listened.seconds - self._kept_s + self._seconds()
         text = f"{heard_s / 3600:.3f} of {self._wanted_s / 3600:g} h"
-        text += f"  {self._engine.stats().level_dbfs:4.0f} dBFS"
+        muted = self._silence.silent
+        text += "  muted: does not count" if muted else f"  {self._engine.stats().level_dbfs:4.0f} dBFS"
         if self._n_heard:
             text += f"  {self._n_heard} times like the word, up to {self._highest:.2f}"
         click.echo(f"\r\033[K{text}" if self._draws else text, nl=not self._draws, err=True)
@@ -184,6 +187,11 @@ class _Silence:
         if isinstance(event, DigitalSilence):
             self._since = None if event.ended else event.start_sample
             self._ended += event.n_samples if event.ended else 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is dead now."""
+        return self._since is not None
 
     def samples(self, until: int) -> int:
         return self._ended + (0 if self._since is None else max(0, until - self._since))

@@ -15,18 +15,46 @@ if TYPE_CHECKING:
     from edgeaudio.evaluation.room_log import Listened
     from edgeaudio.models.manifest import ModelManifest
 
-__all__ = ["print_result", "show"]
+__all__ = ["peaks_text", "print_result", "show", "why_not"]
 
-_SHOWN = 10
+_SHOWN, _NAMED = 10, 3
 
 
-def print_result(options: Options, manifest: ModelManifest, listened: Listened, result: RoomResult) -> None:
+def why_not(options: Options, result: RoomResult) -> str | None:
+    """Say why what was found must not be set: it keeps not to the rate, or nobody would be heard any more."""
+    threshold, rate = result.chosen.threshold, options.rate.text
+    if not result.usable:
+        return f"at most {rate} would take {threshold:.4f} here, at which the word is hardly heard any more"
+    if result.reached:
+        return None
+    if result.chosen.method == "bounded":
+        return (
+            f"{length(result.hours)} are too little to tell what keeps to at most {rate}; "
+            f"what was heard would take {threshold:.4f} or more"
+        )
+    return f"no threshold of this model keeps to at most {rate} here"
+
+
+def peaks_text(listened: Listened) -> str:
+    """Name the highest peaks with their times, as the end of a sentence."""
+    peaks = [
+        f"{heard.score:.3f} at {heard.at}{f' of {heard.source}' if heard.source else ''}"
+        for heard in listened.highest(_NAMED)
+    ]
+    return f". The highest peaks: {', '.join(peaks)}" if peaks else ""
+
+
+def print_result(
+    options: Options, manifest: ModelManifest, listened: Listened, result: RoomResult, *, refused: bool
+) -> None:
     """Print what was found, how sure that is, and what was heard."""
     point, own = result.chosen, result.own
+    found = f"{'no ' if refused else ''}threshold {'' if refused else f'{point.threshold:.4f} '}"
     click.echo(
-        f"{manifest.name}: threshold {point.threshold:.4f} for at most {options.rate.text} "
-        f"(the model's own is {own.threshold:.4f})"
+        f"{manifest.name}: {found}for at most {options.rate.text} (the model's own is {own.threshold:.4f})"
     )
+    if refused:
+        click.echo(f"  tried     {point.threshold:.4f}")
     click.echo(f"  expected  {_expected(point, result)}")
     click.echo(f"  counted   {point.counted} in {length(result.hours)}; {_bound(point, result)}")
     click.echo(f"  own       {_expected(own, result)}")
@@ -39,8 +67,6 @@ def print_result(options: Options, manifest: ModelManifest, listened: Listened, 
             "  too little sounded like the word to extrapolate from: the threshold is "
             + ("just above what was heard" if point.threshold > own.threshold else "the model's own")
         )
-    elif not result.reached:
-        click.echo("  no threshold of this model keeps to that rate here")
     if point.method != "counted":
         click.echo(f"  to count such a rate, listen for {result.hours_to_count:.0f} h")
     _print_curve(result)
@@ -54,7 +80,7 @@ def print_result(options: Options, manifest: ModelManifest, listened: Listened, 
         if sure:
             click.echo(
                 f"{sure} of these reach the model's own threshold. Did somebody say the word? "
-                "Then this threshold is too high: calibrate without that."
+                "Then that threshold is too high: calibrate without it."
             )
 
 

@@ -45,6 +45,8 @@ _ENOUGH = 5
 """False alarms that must be allowed in the time that was heard, for a rate to be counted."""
 _LEAST_PEAKS, _TAIL_PEAKS = 10, 30
 _HIGHEST = 1.0 - 1e-6
+_HIGHEST_USABLE = 0.995
+"""At a higher threshold hardly anybody is heard who says the word."""
 _Z95 = 1.96
 _LEAST_SCALE = 0.05
 """Peaks that are all of one height, as of a network that is always as sure as can be, have no slope."""
@@ -182,6 +184,11 @@ class RoomResult:
     def reached(self) -> bool:
         """Whether the best estimate is no more than was wanted; what is only bounded promises nothing."""
         return self.chosen.method != "bounded" and self.chosen.per_hour <= self.wanted_per_hour * 1.001
+
+    @property
+    def usable(self) -> bool:
+        """Whether the word can still be heard at what was chosen."""
+        return self.chosen.threshold <= max(_HIGHEST_USABLE, self.own.threshold)
 
     @property
     def hours_to_count(self) -> float:
