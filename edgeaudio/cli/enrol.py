@@ -33,7 +33,7 @@ __all__ = ["enrol"]
 
 _DEFAULT_MODEL = "commands-12"
 _LEAST_RECORDINGS, _GOOD_RECORDINGS = 3, 8
-_LONGEST_S = 30.0
+_LONGEST_S, _LONGEST_NEGATIVE_S = 30.0, 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,7 @@ class _Options:
     list_all: bool
     remove: str | None
     replace: bool
+    anyway: bool
     as_json: bool
 
 
@@ -95,6 +96,7 @@ class _Options:
 @click.option("--channel", type=click.IntRange(min=0), help="Listen to this channel only, from 0.")
 @backend_option
 @click.option("--replace", is_flag=True, help="Put it in the place of what was enrolled under this name.")
+@click.option("--anyway", is_flag=True, help="Keep it even if most of the recordings are unlike the others.")
 @click.option("--list", "list_all", is_flag=True, help="List what is enrolled, and do nothing else.")
 @click.option("--remove", metavar="NAME", help="Delete an enrolment, and do nothing else.")
 @json_option("Print one JSON object, or an array with --list.")
@@ -139,6 +141,8 @@ def _run(options: _Options) -> None:
         enrolment = (
             _enrol_voice(name, bundle, options) if options.verify else _enrol_word(name, bundle, options)
         )
+        if not options.anyway:
+            _refuse_contradictions(enrolment)
         folder = save_enrolment(enrolment)
     if options.as_json:
         print_json({**_facts(enrolment), "path": str(folder)})
@@ -156,11 +160,11 @@ def _enrol_word(name: str, bundle: Bundle, options: _Options) -> Enrolment:
     graph, frontend = open_graph(bundle, options.backend), Frontend(bundle.manifest.frontend)
     recordings, warnings = _recordings(options)
     words = [hear_word(spoken, graph, frontend) for _, spoken in recordings]
-    negatives = []
+    negatives, hint = [], "Give it in parts."
     for path in _negative_files(options.negatives):
         graph.reset()
         frontend.reset()
-        negatives.append(stream_embedded(graph, frontend.process(_read(path, 3600.0)))[1])
+        negatives.append(stream_embedded(graph, frontend.process(_read(path, _LONGEST_NEGATIVE_S, hint)))[1])
     fit = fit_word(words, background, negatives=negatives, max_false_alarms=options.max_false_alarms)
     warnings += _disagreeing([label for label, _ in recordings], fit.scores)
     return _made(name, bundle, len(words), fit.estimate, warnings, word=fit.numbers)
@@ -218,11 +222,25 @@ def _made(
     )
 
 
+def _refuse_contradictions(enrolment: Enrolment) -> None:
+    """Keep nothing that would miss most of what it was made of."""
+    missed, of = enrolment.estimate.missed, enrolment.estimate.of
+    if missed > of / 2:
+        told = "".join(f"\n  {warning}" for warning in enrolment.warnings)
+        raise InputError(
+            f"'{enrolment.name}' was not enrolled: {missed} of {of} recordings would be missed by what the "
+            f"others tell{told}",
+            hint="Is it the same word, by the same voice, once in each? Record them anew in a quiet place; "
+            "--anyway keeps it all the same.",
+        )
+
+
 def _recordings(options: _Options) -> tuple[list[tuple[str, Spoken]], list[str]]:
     """The usable recordings with their names, and what is wrong with them."""
     from edgeaudio.evaluation.spoken import find_word
 
-    found = [(str(path), find_word(_read(path, _LONGEST_S))) for path in options.clips]
+    hint = "Each recording holds the word once: cut it out, with half a second before and after it."
+    found = [(str(path), find_word(_read(path, _LONGEST_S, hint))) for path in options.clips]
     if options.n_record is not None:
         from edgeaudio.cli.recording import record_words
 
@@ -255,12 +273,16 @@ def _disagreeing(labels: Sequence[str], scores: Sequence[float]) -> list[str]:
     return [f"{label} is unlike the others, which would miss it" for label in far]
 
 
-def _read(path: Path, longest_s: float) -> Any:
+def _read(path: Path, longest_s: float, hint: str) -> Any:
     from edgeaudio.evaluation.manifest import Row, read_part
     from edgeaudio.sources.file import FileSource
+    from edgeaudio.types import SAMPLE_RATE_HZ
 
     FileSource(path).stop()  # whose messages say what is wrong with a file
-    return read_part(Row(path, str(path)), 0.0, longest_s)
+    samples = read_part(Row(path, str(path)), 0.0, longest_s + 0.1)
+    if len(samples) > longest_s * SAMPLE_RATE_HZ:
+        raise InputError(f"{path} is longer than {longest_s:g} s", hint=hint)
+    return samples
 
 
 def _negative_files(paths: Sequence[Path]) -> list[Path]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from edgeaudio.cli import recording
+from edgeaudio.evaluation import enrolling
+from edgeaudio.evaluation.enrolling import WordFit
 from edgeaudio.models.background import save_background
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.enrolments import ENROLMENT_FILE, find_enrolment
@@ -93,6 +98,25 @@ def test_an_enrolment_with_another_version_of_the_model_is_refused(run: Run, hom
     assert "another version" in refused.err
 
 
+def test_recordings_that_contradict_each_other_are_kept_only_anyway(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [home / "0.wav", home / "1.wav"]
+    true = enrolling.fit_word
+
+    def all_missed(*args: Any, **kwargs: Any) -> WordFit:
+        fit = true(*args, **kwargs)
+        return replace(fit, estimate=structs.replace(fit.estimate, missed=2), scores=(-1.0, -1.0))
+
+    monkeypatch.setattr(enrolling, "fit_word", all_missed)
+    refused = run("enrol", "jarvis", *words, "--model", "random")
+    assert (refused.code, refused.out) == (3, "")
+    assert "'jarvis' was not enrolled: 2 of 2 recordings would be missed" in refused.err
+    assert "--anyway" in refused.err
+    assert "nothing is enrolled" in run("enrol", "--list").out
+    assert run("enrol", "jarvis", *words, "--model", "random", "--anyway").code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -105,6 +129,7 @@ def test_an_enrolment_with_another_version_of_the_model_is_refused(run: Run, hom
         (("jarvis", "0.wav", "silence.wav"), 3, "nothing but silence"),
         (("jarvis", "0.wav", "text.wav"), 3, "not a sound file"),
         (("jarvis", "0.wav", "gone.wav"), 3, "cannot read"),
+        (("jarvis", "0.wav", "long.wav"), 3, "long.wav is longer than 30 s"),
         (("jarvis", "0.wav", "1.wav", "--verify", "random"), 2, "without --model"),
         (("--list", "--remove", "jarvis"), 2, "stand alone"),
         (("--remove", "jarvis"), 5, "nothing is enrolled as"),
@@ -115,6 +140,7 @@ def test_what_cannot_be_enrolled_is_told(
 ) -> None:
     write_wav(home / "silence.wav", np.zeros(16000, np.float32))
     (home / "text.wav").write_text("no sound")
+    write_wav(home / "long.wav", np.tile(chirp(1), 19))
     clips = [argument for argument in arguments if argument.endswith(".wav")]
     rest = [argument for argument in arguments if argument not in clips]
     model = ("--model", "random") if clips else ()
