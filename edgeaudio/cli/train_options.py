@@ -18,7 +18,7 @@ from edgeaudio.errors import MissingDependencyError, UsageError
 if TYPE_CHECKING:
     from edgeaudio.training.build import Job, Reporter
 
-__all__ = ["FOLDER", "check_name", "job_options", "make_job", "reporting", "show"]
+__all__ = ["FOLDER", "job_options", "make_job", "reporting", "settle_output", "show"]
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
@@ -49,24 +49,26 @@ def job_options(command: _COMMAND) -> _COMMAND:
     return command
 
 
-def check_name(output: Path) -> None:
-    """Make sure that a folder's name can be a model's.
+def settle_output(output: Path) -> Path:
+    """Return the folder as a path that ends in its name, which can be a model's; ``.`` does not.
 
     Raises
     ------
     UsageError
         It cannot.
     """
-    if not _NAME.fullmatch(output.name):
+    named = output.resolve() if output.name in {"", ".."} else output
+    if not _NAME.fullmatch(named.name):
         raise UsageError(
-            f"--output {output}: '{output.name}' cannot be the name of a model",
+            f"--output {output}: the folder's name, '{named.name}', cannot be the name of a model",
             hint="Use lower case letters, digits and hyphens.",
         )
+    return named
 
 
 def make_job(options: dict[str, Any], kind: str) -> Any:
     """What the user has chosen, as ``module.class`` of the training; None leaves a default."""
-    check_name(options["output"])
+    options["output"] = settle_output(options["output"])
     module, _, name = kind.partition(".")
     try:
         from edgeaudio.training.build import choose_device, choose_workers

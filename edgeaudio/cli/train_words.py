@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgeaudio.cli.common import Number, print_json
-from edgeaudio.cli.train_options import FOLDER, check_name, job_options, make_job, reporting
+from edgeaudio.cli.train_options import FOLDER, job_options, make_job, reporting, settle_output
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def wake(
 def _job(options: dict[str, Any], words: tuple[str, ...]) -> SpotterJob:
     if options["output"] is None:
         options["output"] = _default_output(words)
-    check_name(options["output"])
+    options["output"] = settle_output(options["output"])
     if options["synthetic"] == "none":
         options["synthetic"] = None
     if options["epochs"] is not None and options["minutes"] is not None:

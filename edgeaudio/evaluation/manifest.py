@@ -208,7 +208,7 @@ def iter_clip(row: Row) -> Iterator[Samples]:
                 yield resample(_mono(block), last=False)
             yield resample(np.zeros(0, dtype=np.float32), last=True)
     except _UNREADABLE as error:
-        raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
+        raise InputError(f"{row.origin}: cannot read {row.path}: {_reason(error)}") from error
 
 
 def read_excerpt(row: Row, *, start: float, n_samples: int) -> Samples:
@@ -231,7 +231,7 @@ def read_excerpt(row: Row, *, start: float, n_samples: int) -> Samples:
             block = file.read(wanted, dtype="float32", always_2d=True)
             samples = _resampler(soxr, file.samplerate)(_mono(block), last=True)
     except _UNREADABLE as error:
-        raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
+        raise InputError(f"{row.origin}: cannot read {row.path}: {_reason(error)}") from error
     if len(samples) == 0:
         raise InputError(f"{row.origin}: {row.path} holds no samples")
     return np.resize(samples, n_samples)
@@ -255,10 +255,15 @@ def read_part(row: Row, start_s: float, end_s: float) -> Samples:
             block = file.read(max(0, round(end_s * file.samplerate) - start), dtype="float32", always_2d=True)
             samples: Samples = _resampler(soxr, file.samplerate)(_mono(block), last=True)
     except _UNREADABLE as error:
-        raise InputError(f"{row.origin}: cannot read {row.path}: {error}") from error
+        raise InputError(f"{row.origin}: cannot read {row.path}: {_reason(error)}") from error
     if len(samples) == 0:
         raise InputError(f"{row.origin}: {row.path} holds no samples at {start_s:.2f} s")
     return samples
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong; libsndfile's messages name the path as well."""
+    return str(getattr(error, "error_string", error))
 
 
 def _audio_packages() -> tuple[Any, Any]:

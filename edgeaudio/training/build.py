@@ -160,7 +160,11 @@ def choose_device(wanted: str | None) -> str:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:  # torch asserts when it was built without CUDA
-        raise UsageError(f"--device {device} cannot be used: {str(error).splitlines()[0]}") from error
+        raise UsageError(
+            f"--device {device} cannot be used: {str(error).splitlines()[0]}",
+            hint="cuda needs a GPU that nvidia-smi lists, and a torch that was built for CUDA; "
+            "--device cpu always works.",
+        ) from error
     return device
 
 

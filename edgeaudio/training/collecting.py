@@ -17,6 +17,7 @@ from edgeaudio.training.occurrences import LEDGER, MINED, mine, read_judged
 from edgeaudio.training.own import (
     NEGATIVES,
     POSITIVES,
+    check_own,
     divide,
     own_manifests,
     read_negatives,
@@ -55,10 +56,11 @@ def collect(job: SpotterJob, words: Sequence[str], reporter: Reporter) -> Record
     """
     if job.data is None and job.synthetic is None and not job.own:
         raise UsageError("nothing to learn from", hint="Give --data DIR, --synthetic DIR|generate, or both.")
+    check_own(job.positives, job.negatives, words)
+    manifests = [] if job.data is None else find_manifests(job.data)
     if job.synthetic == GENERATE:
         for line in describe_engines():
             reporter.tell(line)
-    manifests = [] if job.data is None else find_manifests(job.data)
     own = _own(job, words, reporter)
     real = load_clips(manifests, job.cache, progress=_decoding(reporter))
     found = [path for folder in (*job.positives, *job.negatives) for path in own_manifests(folder)]

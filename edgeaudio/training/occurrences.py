@@ -46,7 +46,7 @@ def read_judged(folder: Path, words: Sequence[str], tell: Callable[[str], None])
         try:
             samples = read_clip(Row(entry.path, str(folder)))
         except InputError as error:
-            tell(f"left out: {error.message}")
+            tell(f"left out: {error.message.removeprefix(f'{folder}: ')}")
             continue
         end = max(0, len(samples) - round(_TO_S * SAMPLE_RATE_HZ))
         part = samples[max(0, len(samples) - round(_FROM_S * SAMPLE_RATE_HZ)) : end]

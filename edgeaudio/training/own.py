@@ -24,6 +24,7 @@ __all__ = [
     "NEGATIVES",
     "POSITIVES",
     "Division",
+    "check_own",
     "divide",
     "own_manifests",
     "read_negatives",
@@ -59,6 +60,24 @@ class Division:
 
     clips: list[Clip]
     told: str
+
+
+def check_own(positives: Sequence[Path], negatives: Sequence[Path], words: _Words) -> None:
+    """Make sure that there are recordings, and whose word is said in them, before anything is read.
+
+    Raises
+    ------
+    InputError
+        A folder does not exist or holds no audio.
+    UsageError
+        A folder does not tell which of several words is said, or is a ledger.
+    """
+    for folder in positives:
+        for file in [] if own_manifests(folder) else _audio_files(folder):
+            _said_by(folder, tuple(map(path_text, file.relative_to(folder).parts[:-1])), words)
+    for folder in negatives:
+        if not own_manifests(folder):
+            _audio_files(folder)
 
 
 def read_positives(folder: Path, words: _Words, cache: Path, tell: Told) -> list[Clip]:
@@ -206,7 +225,7 @@ def _decode(file: Path, folder: Path, tell: Told, *, most_s: float | None = None
             if n_samples > 3600 * MAX_HOURS * SAMPLE_RATE_HZ:
                 break
     except InputError as error:
-        tell(f"left out: {error.message}")
+        tell(f"left out: {error.message.removeprefix(f'{folder}: ')}")
         return []
     pcm = np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
     if not pcm.any():

@@ -109,10 +109,11 @@ def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: 
         (["commands", "--synthetic", "none"], 2, "--data DIR"),
         (["wake"], 2, "no phrase"),
         (["wake", "  "], 2, "phrase is empty"),
-        (["wake", "computer", "--data", "/nonexistent/folder"], 3, "no manifest.tsv"),
+        (["wake", "computer", "--data", "/nonexistent/folder"], 3, "is no folder"),
         (["wake", "computer", "--positives", "/nonexistent/folder"], 3, "does not exist"),
         (["wake", "computer", "--minutes", "1", "--epochs", "1"], 2, "exclude each other"),
         (["commands", "--data", "/nonexistent/folder", "--device", "toaster"], 2, "--device toaster"),
+        (["wake", "computer", "--device", "cuda:99"], 2, "--device cpu always works"),
         (["commands", "--data", "/nonexistent/folder", "--minutes", "0"], 2, "--minutes"),
     ],
 )
@@ -120,7 +121,22 @@ def test_wrong_use_is_explained(run: Run, tmp_path: Path, args: list[str], code:
     outcome = run("train", *args, "--output", tmp_path / "model", "--cache", tmp_path / "cache")
     assert outcome.code == code, outcome.err
     assert message in outcome.err
+    assert "speech engines" not in outcome.err  # what is wrong is told before anything else
     assert not (tmp_path / "model").exists()
+
+
+@needs_torch
+def test_the_folder_that_one_is_in_has_a_name(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "My Model").mkdir()
+    monkeypatch.chdir(tmp_path / "My Model")
+    assert "the folder's name, 'My Model', cannot be" in run("train", "wake", "computer", "--output", ".").err
+    (tmp_path / "hey" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "hey" / "inner")
+    for output, name in ((".", "inner"), ("..", "hey")):
+        outcome = run("train", "wake", "computer", "--output", output, "--synthetic", "none", "--data", ".")
+        assert (outcome.code, f"{name} exists and is no model" in outcome.err) == (2, True), outcome.err
 
 
 def test_without_torch_the_extra_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
