@@ -24,7 +24,10 @@ def why_not(options: Options, result: RoomResult) -> str | None:
     """Say why what was found must not be set: it keeps not to the rate, or nobody would be heard any more."""
     threshold, rate = result.chosen.threshold, options.rate.text
     if not result.usable:
-        return f"at most {rate} would take {threshold:.4f} here, at which the word is hardly heard any more"
+        return (
+            f"at most {rate} would take more than {result.highest_usable:.4g} here, "
+            "at which the word is hardly heard any more"
+        )
     if result.reached:
         return None
     if result.chosen.method == "bounded":

@@ -188,7 +188,12 @@ class RoomResult:
     @property
     def usable(self) -> bool:
         """Whether the word can still be heard at what was chosen."""
-        return self.chosen.threshold <= max(_HIGHEST_USABLE, self.own.threshold)
+        return self.chosen.threshold <= self.highest_usable
+
+    @property
+    def highest_usable(self) -> float:
+        """The highest threshold at which the word can still be heard."""
+        return max(_HIGHEST_USABLE, self.own.threshold)
 
     @property
     def hours_to_count(self) -> float:

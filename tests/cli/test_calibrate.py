@@ -85,7 +85,7 @@ def test_a_word_that_was_said_does_not_make_the_model_deaf(
     assert "counted   0 in 5 s" in outcome.out
     assert "no threshold for at most 0.5/day" in outcome.out
     assert "3 of these reach the model's own threshold. Did somebody say the word?" in outcome.out
-    assert "what was set before stays: at most 0.5/day would take 0.99" in outcome.err
+    assert "what was set before stays: at most 0.5/day would take more than 0.995 here" in outcome.err
     assert re.search(rf"The highest peaks: (1\.000 at \d\.\d s of {five_seconds}(, )?){{3}}\n", outcome.err)
     assert "without that" in outcome.err
     assert load_calibrated("scripted") == before
