@@ -84,6 +84,9 @@ def test_find_manifests_looks_one_folder_down(tmp_path: Path) -> None:
     second = write_corpus(tmp_path / "b")
     assert find_manifests(tmp_path) == [first, second]
     assert find_manifests(tmp_path / "a") == [first]
+    with pytest.raises(InputError, match="is no folder"):
+        find_manifests(tmp_path / "c")
+    (tmp_path / "c").mkdir()
     with pytest.raises(InputError, match=r"no manifest\.tsv"):
         find_manifests(tmp_path / "c")
 
