@@ -139,4 +139,5 @@ def run_benchmark(
                 progress=tell,
             )
         )
-    return Benchmark(scorer.manifest.name, *results, snr_db)
+    clean, noisy = results
+    return Benchmark(scorer.manifest.name, clean, noisy, snr_db)

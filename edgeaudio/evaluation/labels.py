@@ -173,7 +173,8 @@ class Aligner:
 
     def _decided(self, log_probs: LogProbs) -> LogProbs:
         self._timeline.n_decided += len(log_probs)
-        return log_probs.copy()
+        kept: LogProbs = log_probs.copy()
+        return kept
 
     def spoken_s(self, output_frame: int) -> float:
         """When in the recording heard last that was spoken which shows in an output frame."""

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from edgeaudio.cli import evaluate, evaluate_captions, label, startup
+from edgeaudio.cli import evaluate, evaluate_captions, evaluate_wake, label, startup
 from edgeaudio.cli.startup import cache_folder
 from edgeaudio.errors import OutputError
 from tests.cli.conftest import Run
@@ -47,7 +47,7 @@ def test_compiling_is_announced_once_and_needed_once(tmp_path: Path) -> None:
         (label, ["label", "a.wav"]),
         (evaluate_captions, ["evaluate", "captions", "a.tsv"]),
         (evaluate, ["evaluate", "commands", "a.tsv"]),
-        (evaluate, ["evaluate", "wake", "--positives", "a.tsv", "--negatives", "a.tsv"]),
+        (evaluate_wake, ["evaluate", "wake", "--positives", "a.tsv", "--negatives", "a.tsv"]),
     ],
 )
 def test_whoever_may_compile_can_announce_it(

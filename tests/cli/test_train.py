@@ -1,5 +1,6 @@
 """``edgeaudio train`` from recordings on disk to a bundle that runs, with words that are easy to tell."""
 
+import importlib
 import json
 import sys
 from importlib.util import find_spec
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import edgeaudio
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.verify import verify
 from tests.cli.conftest import Run
@@ -140,6 +142,8 @@ def test_the_folder_that_one_is_in_has_a_name(
 
 
 def test_without_torch_the_extra_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is imported anew must not stay behind: later tests have the modules of before.
+    monkeypatch.setattr(edgeaudio, "training", importlib.import_module("edgeaudio.training"))
     for loaded in [name for name in sys.modules if name.startswith("edgeaudio.training")]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, "torch", None)

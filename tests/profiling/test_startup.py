@@ -20,8 +20,8 @@ def test_the_parts_of_a_start_make_up_its_whole():
     assert all(part > 0 for part in parts)
     assert sum(parts) == pytest.approx(found.total_ms, rel=0.01)
     assert found.total_ms <= took_ms
-    # The first block is 95 ms long, and comes by the clock.
-    assert found.first_frame_ms >= 94
+    # The first block is 95 ms long and comes by the clock, which runs since shortly before the mark.
+    assert found.first_frame_ms >= 80
 
 
 def test_a_start_that_fails_is_told_and_not_measured(caplog):
