@@ -121,7 +121,7 @@ def test_captions_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path
         (["--data", "DATA", "--lexicon", "/nonexistent/file"], 2, "does not exist"),
         (["--data", "DATA", "--resume"], 5, "chords.pt"),
         (["--data", "DATA", "--start-from", "/nonexistent/net.pt"], 5, "net.pt"),
-        (["--data", "DATA", "--output", "My_Model"], 2, "'My_Model' cannot be the name of a model"),
+        (["--data", "DATA", "--output", "My_Model"], 2, "'My_Model', cannot be the name of a model"),
         (["--data", "DATA", "--width", "0"], 2, "--width"),
         (["--data", "DATA", "--lookahead", "0.5"], 2, "--from"),
     ],
