@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,14 @@ from edgeaudio.errors import ModelError
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.types import Frames
 
-__all__ = ["BACKGROUND_FILE", "Background", "embedding_fingerprint", "load_background", "save_background"]
+__all__ = [
+    "BACKGROUND_FILE",
+    "Background",
+    "embedding_fingerprint",
+    "load_background",
+    "read_beside",
+    "save_background",
+]
 
 BACKGROUND_FILE = "background.npz"
 _MAX_BYTES = 16 * 1024 * 1024
@@ -106,18 +115,7 @@ def load_background(folder: Path, manifest: ModelManifest) -> Background:
             f"model '{manifest.name}' cannot be enrolled with: it has no {BACKGROUND_FILE}",
             hint="Choose another --model; who trained this one makes the file with tools/make-background.",
         )
-    data = read_bounded(path, _MAX_BYTES, ModelError)
-    try:
-        background = _read(data)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error.message}") from error
-    except Exception as error:  # zipfile, zlib and numpy's header parser raise a dozen kinds
-        raise ModelError(f"{path} holds no background: {error}") from error
-    if background.fingerprint != embedding_fingerprint(manifest):
-        raise ModelError(
-            f"{path} was made with another version of model '{manifest.name}'",
-            hint="Install the model again, or make the file anew: tools/make-background",
-        )
+    background = read_beside(path, manifest, _read, what="background", max_bytes=_MAX_BYTES)
     if background.segments.shape[1] != manifest.embedding_width:
         raise ModelError(
             f"{path} has {background.segments.shape[1]} values a segment, not those of the model"
@@ -125,11 +123,44 @@ def load_background(folder: Path, manifest: ModelManifest) -> Background:
     return background
 
 
+class _OfAModel(Protocol):
+    @property
+    def fingerprint(self) -> str: ...
+
+
+_Found = TypeVar("_Found", bound=_OfAModel)
+
+
+def read_beside(
+    path: Path, manifest: ModelManifest, read: Callable[[bytes], _Found], *, what: str, max_bytes: int
+) -> _Found:
+    """Read numpy arrays that were made with a model, with `read`, which is given no more than `max_bytes`.
+
+    Raises
+    ------
+    ModelError
+        If the file is too large, too large unfolded, no `what`, or of another version of the model.
+    """
+    data = read_bounded(path, max_bytes, ModelError)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # A few compressed kilobytes can unfold into gigabytes.
+            if sum(entry.file_size for entry in archive.infolist()) > max_bytes:
+                raise ModelError(f"unfolds to more than {max_bytes // 2**20} MB")
+        found = read(data)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error.message}") from error
+    except Exception as error:  # zipfile, zlib and numpy's header parser raise a dozen kinds
+        raise ModelError(f"{path} holds no {what}: {error}") from error
+    if found.fingerprint != embedding_fingerprint(manifest):
+        raise ModelError(
+            f"{path} was made with another version of model '{manifest.name}'",
+            hint="Install the model again, or make the file anew: tools/make-background",
+        )
+    return found
+
+
 def _read(data: bytes) -> Background:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        # A few compressed kilobytes can unfold into gigabytes.
-        if sum(entry.file_size for entry in archive.infolist()) > _MAX_BYTES:
-            raise ModelError(f"unfolds to more than {_MAX_BYTES // 2**20} MB")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         levels, largest, ends = arrays["levels"], arrays["largest"], arrays["ends"]
         segment_frames, seconds = int(arrays["segment_frames"]), float(arrays["seconds"])

@@ -8,16 +8,14 @@ there, in no order and without names. ``tools/make-background`` writes it.
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.config import read_bounded
 from edgeaudio.errors import ModelError
-from edgeaudio.models.background import embedding_fingerprint
+from edgeaudio.models.background import read_beside
 from edgeaudio.models.manifest import ModelManifest
 
 __all__ = ["VOICES_FILE", "VoiceSpace", "load_voices", "save_voices"]
@@ -108,26 +106,10 @@ def load_voices(folder: Path, manifest: ModelManifest) -> VoiceSpace:
             f"no voice can be enrolled behind model '{manifest.name}': it has no {VOICES_FILE}",
             hint="Choose another model; who trained this one makes the file with tools/make-background.",
         )
-    data = read_bounded(path, _MAX_BYTES, ModelError)
-    try:
-        space = _read(data)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error.message}") from error
-    except Exception as error:  # zipfile, zlib and numpy's header parser raise a dozen kinds
-        raise ModelError(f"{path} holds no voices: {error}") from error
-    if space.fingerprint != embedding_fingerprint(manifest):
-        raise ModelError(
-            f"{path} was made with another version of model '{manifest.name}'",
-            hint="Install the model again, or make the file anew: tools/make-background",
-        )
-    return space
+    return read_beside(path, manifest, _read, what="voices", max_bytes=_MAX_BYTES)
 
 
 def _read(data: bytes) -> VoiceSpace:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        # A few compressed kilobytes can unfold into gigabytes.
-        if sum(entry.file_size for entry in archive.infolist()) > _MAX_BYTES:
-            raise ModelError(f"unfolds to more than {_MAX_BYTES // 2**20} MB")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         labels = tuple(str(label) for label in arrays["labels"])
         means, transform, between, strangers = (

@@ -96,11 +96,12 @@ def check_phrase(text: str, *, allow_short: bool = False) -> Phrase:
         )
     n_phones = sum(map(len, phrase.phones))
     if not allow_short and (phrase.n_syllables < MIN_SYLLABLES or n_phones < MIN_PHONES):
+        call = "okay" if phrase.words[0] == "hey" else "hey"
         raise UsageError(
             f"{phrase.text!r} is too short to wake at: {_plural(phrase.n_syllables, 'syllable')} of "
             f"{_plural(n_phones, 'sound')} ({' '.join(sum(phrase.phones, ()))}), at least {MIN_SYLLABLES} "
             f"of {MIN_PHONES} are needed; everyday speech is full of such sounds and would set it off",
-            hint=f"Put a word before it, such as 'hey {phrase.text}'.",
+            hint=f"Put a word before it, such as '{call} {phrase.text}'.",
         )
     return phrase
 
