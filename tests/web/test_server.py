@@ -40,6 +40,12 @@ def words(message):
     return " ".join(word["text"] for word in message["words"])
 
 
+def _tells(message, text):
+    """Whether this message, a caption or the state, ends with a caption of these words."""
+    captions = [message] if message["type"] == "caption" else message["captions"]
+    return bool(captions) and words(captions[-1]) == text
+
+
 def test_captions_reach_every_viewer_as_they_grow(serve):
     server = serve()
     with joined(server) as one, joined(server) as two:
@@ -93,10 +99,8 @@ def test_a_viewer_that_does_not_read_holds_up_nobody_and_catches_up(serve):
             longest_s = max(longest_s, time.monotonic() - began)
             tap.process(np.zeros((8, 80), np.float32))
         server.emit(caption(*spoken("the end"), caption_id=3000, final=True))
-        message = received(viewer, "caption")
-        while words(message) != "the end":
-            message = json.loads(viewer.recv(timeout=PATIENCE_S))
-            message = message if message["type"] == "caption" else message["captions"][-1]
+        while not _tells(json.loads(viewer.recv(timeout=PATIENCE_S)), "the end"):
+            pass  # on a busy machine even a viewer that reads falls behind, and is told the state anew
         # Waiting for a viewer would take until it reads, which is never: nothing here is near a second.
         assert longest_s < 1.0
         n_captions = 0
@@ -106,9 +110,7 @@ def test_a_viewer_that_does_not_read_holds_up_nobody_and_catches_up(serve):
                 continue
             facts = json.loads(message)
             n_captions += facts["type"] == "caption"
-            if facts["type"] == "caption" and words(facts) == "the end":
-                break
-            if facts["type"] == "state" and facts["captions"] and words(facts["captions"][-1]) == "the end":
+            if _tells(facts, "the end"):
                 break
         assert n_captions < 2000  # what it missed was not kept for it
 
