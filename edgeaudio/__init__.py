@@ -86,6 +86,11 @@ __all__ = [
     "OutputError",
     "Profile",
     "Recognizer",
+    "SoundEvent",
+    "SoundStart",
+    "SpeakerTurn",
+    "SpeechEnd",
+    "SpeechStart",
     "Spotter",
     "StdinSource",
     "UsageError",
@@ -104,6 +109,11 @@ _EVENTS = (
     "Event",
     "Gap",
     "NearMiss",
+    "SoundEvent",
+    "SoundStart",
+    "SpeakerTurn",
+    "SpeechEnd",
+    "SpeechStart",
     "encode_event",
 )
 _HOME = {

@@ -26,6 +26,11 @@ __all__ = [
     "Gap",
     "GapCause",
     "NearMiss",
+    "SoundEvent",
+    "SoundStart",
+    "SpeakerTurn",
+    "SpeechEnd",
+    "SpeechStart",
     "encode_event",
 ]
 
@@ -112,6 +117,80 @@ class Caption(_Record, frozen=True, kw_only=True, tag_field="type", tag="caption
         return " ".join(word.text for word in self.words)
 
 
+class SoundStart(_Record, frozen=True, kw_only=True, tag_field="type", tag="sound_start"):
+    """A sound has begun: told as soon as it is sure, and only by a classifier that was asked for onsets.
+
+    ``start_sample`` is the onset, ``end_sample`` the newest sample that the decision needed, and
+    ``latency_s`` runs from its capture to the event's emission. `SoundEvent` follows when the sound is over.
+    """
+
+    model: str
+    name: str
+    score: float
+    start_sample: int
+    end_sample: int
+    latency_s: float
+
+
+class SoundEvent(_Record, frozen=True, kw_only=True, tag_field="type", tag="sound"):
+    """A sound was heard from ``start_sample`` to ``end_sample``: one event a sound, told at its end.
+
+    ``score`` is the highest smoothed posterior in between; level and signal-to-noise ratio are as in
+    `Detection`.
+    """
+
+    model: str
+    name: str
+    score: float
+    start_sample: int
+    end_sample: int
+    snr_db: float | None
+    level_dbfs: float
+    latency_s: float
+
+
+class SpeechStart(_Record, frozen=True, kw_only=True, tag_field="type", tag="speech_start"):
+    """Somebody has begun to speak.
+
+    ``start_sample`` is the onset less the pre-roll, never before the end of the speech before it;
+    ``end_sample`` is the newest sample that the decision needed, and ``latency_s`` runs from its capture
+    to the event's emission.
+    """
+
+    model: str
+    score: float
+    start_sample: int
+    end_sample: int
+    latency_s: float
+
+
+class SpeechEnd(_Record, frozen=True, kw_only=True, tag_field="type", tag="speech_end"):
+    """Nobody speaks any more: speech lasted from ``start_sample``, as told at its start, to ``end_sample``.
+
+    ``score`` is its highest smoothed posterior.
+    """
+
+    model: str
+    score: float
+    start_sample: int
+    end_sample: int
+    latency_s: float
+
+
+class SpeakerTurn(_Record, frozen=True, kw_only=True, tag_field="type", tag="speaker"):
+    """Who spoke from ``start_sample`` to ``end_sample``: ``name`` is None for nobody known.
+
+    ``score`` is the calibrated score of the best match, None where nobody is enrolled.
+    """
+
+    model: str
+    name: str | None
+    score: float | None
+    start_sample: int
+    end_sample: int
+    latency_s: float
+
+
 class Gap(_Record, frozen=True, kw_only=True, tag_field="type", tag="gap"):
     """Audio was lost: ``n_samples`` from ``start_sample`` on never reached the models.
 
@@ -159,7 +238,19 @@ class Clipping(_Record, frozen=True, kw_only=True, tag_field="type", tag="clippi
 
 
 Event: TypeAlias = Union[
-    Detection, NearMiss, Caption, Gap, DeviceLost, DeviceRestored, DigitalSilence, Clipping
+    Detection,
+    NearMiss,
+    Caption,
+    SoundStart,
+    SoundEvent,
+    SpeechStart,
+    SpeechEnd,
+    SpeakerTurn,
+    Gap,
+    DeviceLost,
+    DeviceRestored,
+    DigitalSilence,
+    Clipping,
 ]
 
 

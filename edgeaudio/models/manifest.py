@@ -18,6 +18,7 @@ from edgeaudio.frontend import FrontendSpec
 
 __all__ = [
     "MANIFEST_FILE",
+    "Activity",
     "Captions",
     "ClipDecision",
     "Decision",
@@ -101,6 +102,25 @@ class Decision(_Strict, frozen=True, kw_only=True, omit_defaults=True):
     clip: ClipDecision | None = None
 
 
+class Activity(_Strict, frozen=True, kw_only=True, omit_defaults=True):
+    """How posteriors become stretches of time, see :class:`edgeaudio.tasks.hysteresis.Hysteresis`.
+
+    A stretch begins where the smoothed posterior reaches ``threshold`` and stays at least at
+    ``threshold * release_ratio`` for ``least_on_ms``; it ends where it has been below that for
+    ``least_off_ms``. Its start is told ``pre_roll_ms`` earlier. ``thresholds`` overrides ``threshold`` for
+    some labels, ``silent_labels`` never become events.
+    """
+
+    threshold: Probability
+    release_ratio: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
+    smoothing_ms: Milliseconds = 0.0
+    least_on_ms: Milliseconds = 0.0
+    least_off_ms: Milliseconds = 0.0
+    pre_roll_ms: Milliseconds = 0.0
+    thresholds: dict[str, Probability] = {}
+    silent_labels: tuple[str, ...] = ()
+
+
 class Window(_Strict, frozen=True, kw_only=True):
     """How a network that is not streaming is run over a stream: in overlapping windows.
 
@@ -153,6 +173,24 @@ class Captions(_Strict, frozen=True, kw_only=True, omit_defaults=True):
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
 
 
+_SECTIONS = {
+    "decision": ("commands", "wake"),
+    "captions": ("captions",),
+    "activity": ("sounds", "vad"),
+}
+"""Which kinds of models have, and need, which section."""
+
+_PURPOSES = {
+    "commands": ("spots single words", "wake"),
+    "wake": ("spots single words", "wake"),
+    "captions": ("makes captions", "caption"),
+    "sounds": ("tells sounds apart", "sounds"),
+    "vad": ("tells whether somebody speaks", "vad"),
+    "speaker": ("tells voices apart", "speaker"),
+}
+"""What a model of each kind does, and the command that uses it."""
+
+
 class ModelManifest(_Strict, frozen=True, kw_only=True):
     """The contents of ``model.yaml``.
 
@@ -161,7 +199,7 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
     """
 
     name: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
-    kind: Literal["commands", "wake", "captions"]
+    kind: Literal["commands", "wake", "captions", "sounds", "vad", "speaker"]
     version: str
     description: str
     licence: str
@@ -178,6 +216,7 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
     embedding_width: Annotated[int, Meta(ge=0, le=100_000)] = 0
     decision: Decision | None = None
     captions: Captions | None = None
+    activity: Activity | None = None
     golden: FileName = "golden.npz"
     results: dict[str, Any] = {}
 
@@ -186,10 +225,10 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
             raise ValueError(f"step_frames {self.step_frames} is no multiple of stride {self.stride}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels holds a label twice")
-        if (self.kind == "captions") != (self.captions is not None):
-            raise ValueError("a model of kind captions, and no other, has a section captions")
-        if self.captions is None and self.decision is None:
-            raise ValueError("decision is missing")
+        for section, kinds in _SECTIONS.items():
+            if (self.kind in kinds) != (getattr(self, section) is not None):
+                listed = " or ".join(kinds)
+                raise ValueError(f"a model of kind {listed}, and no other, has a section {section}")
         if self.captions is not None and self.captions.blank not in self.labels:
             raise ValueError(f"captions names the blank {self.captions.blank!r}, not among the labels")
         self._check_decision()
@@ -207,29 +246,37 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
 
     @property
     def spotting(self) -> Decision:
-        """How a spotter decides; a `ModelError` for a recogniser, which does not."""
+        """How a spotter decides; a `ModelError` for a model that spots no words."""
         if self.decision is None:
-            raise ModelError(
-                f"model '{self.name}' makes captions, it spots no words",
-                hint=f"Use it so: edgeaudio caption --model {self.name}",
-            )
+            raise self._misused("it spots no words")
         return self.decision
 
     @property
     def recognition(self) -> Captions:
-        """What a recogniser needs; a `ModelError` for a spotter, which has none."""
+        """What a recogniser needs; a `ModelError` for a model that is none."""
         if self.captions is None:
-            raise ModelError(
-                f"model '{self.name}' spots single words, it makes no captions",
-                hint=f"Use it so: edgeaudio wake --model {self.name}",
-            )
+            raise self._misused("it makes no captions")
         return self.captions
+
+    @property
+    def stretches(self) -> Activity:
+        """How stretches of sound or speech are told; a `ModelError` for a model that tells none."""
+        if self.activity is None:
+            raise self._misused("it tells neither sounds nor speech")
+        return self.activity
 
     @property
     def spotted(self) -> tuple[str, ...]:
         """The labels that become events: none of a recogniser, whose labels are parts of words."""
-        silent = self.decision.silent_labels if self.decision else self.labels
+        deciding = self.decision or self.activity
+        silent = deciding.silent_labels if deciding else self.labels
         return tuple(label for label in self.labels if label not in silent)
+
+    def _misused(self, why: str) -> ModelError:
+        does, command = _PURPOSES[self.kind]
+        return ModelError(
+            f"model '{self.name}' {does}, {why}", hint=f"Use it so: edgeaudio {command} --model {self.name}"
+        )
 
     def _check_window(self) -> None:
         window = None if self.captions is None else self.captions.window
@@ -243,11 +290,12 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
             raise ValueError(f"chunk_ms {window.chunk_ms:g} is not that of {self.step_frames} step_frames")
 
     def _check_decision(self) -> None:
-        if self.decision is None:
-            return
-        strangers = ({*self.decision.silent_labels} | {*self.decision.thresholds}) - {*self.labels}
-        if strangers:
-            raise ValueError(f"decision names {', '.join(sorted(strangers))}, not among the labels")
+        for section, deciding in (("decision", self.decision), ("activity", self.activity)):
+            if deciding is None:
+                continue
+            strangers = ({*deciding.silent_labels} | {*deciding.thresholds}) - {*self.labels}
+            if strangers:
+                raise ValueError(f"{section} names {', '.join(sorted(strangers))}, not among the labels")
 
 
 def holds_model(folder: Path) -> bool:

@@ -15,6 +15,11 @@ from edgeaudio.events import (
     Event,
     Gap,
     NearMiss,
+    SoundEvent,
+    SoundStart,
+    SpeakerTurn,
+    SpeechEnd,
+    SpeechStart,
     encode_event,
 )
 
@@ -56,6 +61,10 @@ def describe(event: Event, *, models: bool = False) -> str:
     elif isinstance(event, NearMiss):
         text = f"almost {event.name}  {event.score:.2f} of {event.threshold:.2f}"
         at_s = event.end_sample / event.sample_rate_hz
+    elif isinstance(event, SoundStart | SoundEvent | SpeechStart | SpeechEnd | SpeakerTurn):
+        text = _describe_stretch(event)
+        at = event.end_sample if isinstance(event, SpeechEnd) else event.start_sample
+        at_s = at / event.sample_rate_hz
     elif isinstance(event, Caption):
         text = event.text if event.final else f"{event.text} {event.tentative}".strip() + " …"
         at_s = event.start_sample / event.sample_rate_hz
@@ -65,6 +74,22 @@ def describe(event: Event, *, models: bool = False) -> str:
         if isinstance(event, DigitalSilence) and event.ended:
             at_s += event.n_samples / event.sample_rate_hz
     return f"{at_s:.2f} s  {printable(text)}"
+
+
+def _describe_stretch(event: SoundStart | SoundEvent | SpeechStart | SpeechEnd | SpeakerTurn) -> str:
+    """What went on for a while; the moments at which it begins and ends are told without its length."""
+    lasted_s = (event.end_sample - event.start_sample) / event.sample_rate_hz
+    if isinstance(event, SoundStart):
+        return f"{event.name} …  {event.score:.2f}"
+    if isinstance(event, SoundEvent):
+        return f"{event.name}  {event.score:.2f}  for {lasted_s:.1f} s"
+    if isinstance(event, SpeechStart):
+        return "speech …"
+    if isinstance(event, SpeechEnd):
+        return f"end of {lasted_s:.1f} s of speech"
+    name = event.name or "somebody unknown"
+    score = "" if event.score is None else f"  {event.score:.2f}"
+    return f"{name}{score}  for {lasted_s:.1f} s"
 
 
 def printable(text: str) -> str:
