@@ -70,7 +70,7 @@ def test_results_of_numpy_are_written_as_numbers(folder: Path) -> None:
         (lambda m: m["decision"].update(threshold=7), r"< 1\.0 - at `\$\.decision\.threshold`"),
         (lambda m: m.pop("labels"), r"missing required field `labels`"),
         (lambda m: m.update(kind="scenes"), r"Invalid enum value 'scenes' - at `\$\.kind`"),
-        (lambda m: m.update(kind="captions"), r"a model of kind captions, and no other, has a section captions"),
+        (lambda m: m.update(kind="captions"), r"of kind commands or wake, and no other, has a section decision"),
         (lambda m: m.update(captions={"units": "phones"}), r"of kind captions, and no other"),
         (lambda m: m.pop("decision"), r"a model of kind commands or wake, and no other, has a section decision"),
         (lambda m: m.update(step_frames=3), r"step_frames 3 is no multiple of stride 2"),
