@@ -23,6 +23,7 @@ from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.manifest import (
     MANIFEST_FILE,
+    Activity,
     Captions,
     Decision,
     GraphFile,
@@ -82,7 +83,7 @@ def write_bundle(
     *,
     out_dir: Path,
     name: str,
-    kind: Literal["commands", "wake", "captions"],
+    kind: Literal["commands", "wake", "captions", "sounds", "vad", "speaker"],
     version: str,
     description: str,
     licence: str,
@@ -93,6 +94,7 @@ def write_bundle(
     step_frames: int,
     decision: Decision | None = None,
     captions: Captions | None = None,
+    activity: Activity | None = None,
     results: Mapping[str, Any] | None = None,
     min_snr_db: float = MIN_SNR_DB,
 ) -> Agreement:
@@ -153,6 +155,7 @@ def write_bundle(
         embedding_width=graph.embedding_width,
         decision=decision,
         captions=captions,
+        activity=activity,
         results=dict(results or {}),
     )
     _write(Path(out_dir), manifest, files, quantized, probe[:_GOLDEN_FRAMES])
