@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
-import numpy as np
 
 from edgeaudio.backends import open_graph
 from edgeaudio.backends.base import Runtime, StreamingGraph
-from edgeaudio.compiled import cached_njit
 from edgeaudio.events import Detection, Event, NearMiss
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.profiles.profile import Profile
+from edgeaudio.tasks.stepping import Stepper
 from edgeaudio.tasks.trigger import Firing, Trigger, check_threshold
 from edgeaudio.types import Frames
 
@@ -27,26 +25,6 @@ _LONGEST_WORD_S = 1.2
 _FLUSH_S = 0.3
 """What is played after the end of a stream, besides the smoothing: a network is sure of a word when it
 has heard what follows it."""
-_RECENT_S = 1.0
-
-
-@cached_njit(nogil=True)
-def _activate(logits: Frames, softmax: bool, posteriors: Frames) -> None:
-    """Write the posteriors of ``[n, n_labels]`` logits."""
-    for row in range(logits.shape[0]):
-        if not softmax:
-            for label in range(logits.shape[1]):
-                posteriors[row, label] = 1.0 / (1.0 + math.exp(-logits[row, label]))
-            continue
-        # Minus the largest, so that no exponential overflows.
-        largest = logits[row].max()
-        total = 0.0
-        for label in range(logits.shape[1]):
-            value = math.exp(logits[row, label] - largest)
-            posteriors[row, label] = value
-            total += value
-        for label in range(logits.shape[1]):
-            posteriors[row, label] /= total
 
 
 class Listener(Protocol):
@@ -91,30 +69,16 @@ class Spotter:
         near_ratio: float | None = None,
     ) -> None:
         decision = manifest.spotting
-        self._graph = graph
         self._manifest = manifest
+        self._stepper = Stepper(graph, manifest)
         spec = manifest.frontend
-        self._hop = spec.hop_samples
-        self._window = spec.window_samples
-        self._step_frames = manifest.step_frames
-        self._softmax = manifest.activation == "softmax"
-        signature = graph.signature
-        frame_s = self._hop / spec.sample_rate_hz
+        frame_s = spec.hop_samples / spec.sample_rate_hz
         self._longest_word = round(
             spec.sample_rate_hz * min(_LONGEST_WORD_S, manifest.receptive_field_frames * frame_s)
         )
-        flush_s = _FLUSH_S + decision.smoothing_ms / 1000
-        self._flush_steps = math.ceil(flush_s / (frame_s * self._step_frames))
-        recent_steps = math.ceil(_RECENT_S / (frame_s * self._step_frames))
-
+        self._flush_s = _FLUSH_S + decision.smoothing_ms / 1000
         self._trigger = self._make_trigger(threshold, near_ratio)
-        self._posteriors = np.zeros((signature.n_out, signature.n_labels), np.float32)
-        self._held = np.zeros((self._step_frames, signature.n_bands), np.float32)
-        self._recent = np.zeros((recent_steps, self._step_frames, signature.n_bands), np.float32)
         self._verifier: Listener | None = None
-        self._first_sample = 0
-        self._n_held = 0
-        self._n_steps = 0
         self.reset()
 
     @classmethod
@@ -177,12 +141,12 @@ class Spotter:
     @property
     def runtime(self) -> str:
         """The runtime really used."""
-        return self._graph.runtime
+        return self._stepper.graph.runtime
 
     @property
     def graph(self) -> StreamingGraph:
         """The network, for whoever measures its steps."""
-        return self._graph
+        return self._stepper.graph
 
     @property
     def threshold_of(self) -> dict[str, float]:
@@ -192,12 +156,12 @@ class Spotter:
     def decide_at(self, threshold: float | None, *, near_ratio: float | None = None) -> None:
         """Forget what was heard, and decide anew from now on; the parameters are as above."""
         self._trigger = self._make_trigger(threshold, near_ratio)
-        self.reset(self._first_sample)
+        self.reset(self._stepper.first_sample)
 
     @property
     def posteriors(self) -> Frames:
         """``[n_out, n_labels]`` posteriors of the latest step, not smoothed; a view valid until the next."""
-        return self._posteriors
+        return self._stepper.posteriors
 
     def process(self, frames: Frames) -> list[Event]:
         """Hear ``[n, n_bands]`` frames, n of any size; see `Task.process`.
@@ -206,20 +170,8 @@ class Spotter:
         exactly one step, which the engine arranges, are not copied.
         """
         events: list[Event] = []
-        step = self._step_frames
-        at = 0
-        if self._n_held:
-            at = min(step - self._n_held, len(frames))
-            self._hold(frames[:at])
-            if self._n_held < step:
-                return events
-            self._n_held = 0
-            self._step(self._held, events)
-        while len(frames) - at >= step:
-            self._step(frames[at : at + step], events)
-            at += step
-        if at < len(frames):
-            self._hold(frames[at:])
+        for heard in self._stepper.steps(frames):
+            self._decide(heard, events)
         return events
 
     def listen_for(self, verifier: Listener) -> None:
@@ -234,42 +186,26 @@ class Spotter:
         positions stay inside what was really heard. Afterwards only `reset` makes sense.
         """
         events: list[Event] = []
-        if self._n_steps or self._n_held:
-            pad = np.broadcast_to(self._background(), self._held.shape)
-            heard_end = self._frame_end(self._n_steps * self._step_frames + self._n_held)
-            if self._n_held:
-                self._held[self._n_held :] = pad[self._n_held :]
-                self._n_held = 0
-                self._step(self._held, events)
-            for _ in range(self._flush_steps):
-                self._step(pad, events)
-            self._trigger.flush()
-            self._add_near_misses(events)
-            events = [_ending_by(event, heard_end) for event in events]
-        return events
+        heard_end = self._stepper.heard_end
+        for heard in self._stepper.play_on(self._flush_s):
+            self._decide(heard, events)
+        self._trigger.flush()
+        self._add_near_misses(events)
+        return [_ending_by(event, heard_end) for event in events]
 
     def reset(self, at_sample: int = 0) -> None:
         """Forget everything heard; the next frame begins at the absolute sample `at_sample`."""
-        self._graph.reset()
+        self._stepper.reset(at_sample)
         self._trigger.reset()
         if self._verifier is not None:
             self._verifier.reset()
-        self._first_sample = at_sample
-        self._n_held = 0
-        self._n_steps = 0
 
-    def _hold(self, frames: Frames) -> None:
-        self._held[self._n_held : self._n_held + len(frames)] = frames
-        self._n_held += len(frames)
-
-    def _step(self, frames: Frames, events: list[Event]) -> None:
-        self._recent[self._n_steps % len(self._recent)] = frames
-        self._n_steps += 1
-        _activate(self._graph.step(frames), self._softmax, self._posteriors)
+    def _decide(self, heard: Frames, events: list[Event]) -> None:
+        """Append what the step tells that has just heard these frames."""
         verifier = self._verifier
         if verifier is not None:
-            verifier.hear(frames)
-        for firing in self._trigger.process(self._posteriors):
+            verifier.hear(heard)
+        for firing in self._trigger.process(self._stepper.posteriors):
             if verifier is None or verifier.accepts(firing.label):
                 events.append(self._detection(firing))
         self._add_near_misses(events)
@@ -295,37 +231,23 @@ class Spotter:
         if threshold is not None:
             check_threshold(threshold)
             decision = msgspec.structs.replace(decision, threshold=threshold, thresholds={})
-        frame_ms = 1000 * self._hop / self.spec.sample_rate_hz * self._manifest.stride
-        return Trigger(self._manifest.labels, decision, frame_ms=frame_ms, near_ratio=near_ratio)
+        return Trigger(
+            self._manifest.labels, decision, frame_ms=self._stepper.frame_ms, near_ratio=near_ratio
+        )
 
     def _detection(self, firing: Firing) -> Detection:
-        # Output frame i has heard the input frames up to (i + 1) * stride, not included.
-        end = self._frame_end((firing.frame + 1) * self._manifest.stride)
+        end = self._stepper.frame_end(firing.frame)
         return Detection(
             model=self.name,
             name=firing.label,
             score=firing.score,
-            start_sample=max(self._first_sample, end - self._longest_word),
+            start_sample=max(self._stepper.first_sample, end - self._longest_word),
             end_sample=end,
             snr_db=None,
             level_dbfs=-120.0,
             latency_s=0.0,
             sample_rate_hz=self.spec.sample_rate_hz,
         )
-
-    def _frame_end(self, n_frames: int) -> int:
-        """Absolute index after the last sample of the first `n_frames` frames."""
-        return self._first_sample + (n_frames - 1) * self._hop + self._window
-
-    def _background(self) -> Frames:
-        """Return the quietest frame of the last second, ``[n_bands]``."""
-        frames = self._recent[: self._n_steps].reshape(-1, self._held.shape[1])
-        frames = np.concatenate((frames, self._held[: self._n_held]))
-        if self.spec.features == "waveform":
-            return np.zeros_like(frames[0])
-        loudness = frames[:, 0] if self.spec.features == "mfcc" else frames.mean(axis=1)
-        quietest: Frames = frames[int(loudness.argmin())]
-        return quietest
 
 
 def _ending_by(event: Event, end_sample: int) -> Event:
