@@ -248,21 +248,21 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
     def spotting(self) -> Decision:
         """How a spotter decides; a `ModelError` for a model that spots no words."""
         if self.decision is None:
-            raise self._misused("it spots no words")
+            raise self.misused("it spots no words")
         return self.decision
 
     @property
     def recognition(self) -> Captions:
         """What a recogniser needs; a `ModelError` for a model that is none."""
         if self.captions is None:
-            raise self._misused("it makes no captions")
+            raise self.misused("it makes no captions")
         return self.captions
 
     @property
     def stretches(self) -> Activity:
         """How stretches of sound or speech are told; a `ModelError` for a model that tells none."""
         if self.activity is None:
-            raise self._misused("it tells neither sounds nor speech")
+            raise self.misused("it tells neither sounds nor speech")
         return self.activity
 
     @property
@@ -272,7 +272,8 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
         silent = deciding.silent_labels if deciding else self.labels
         return tuple(label for label in self.labels if label not in silent)
 
-    def _misused(self, why: str) -> ModelError:
+    def misused(self, why: str) -> ModelError:
+        """Return the error for a model that is asked for what it cannot do, naming what it can."""
         does, command = _PURPOSES[self.kind]
         return ModelError(
             f"model '{self.name}' {does}, {why}", hint=f"Use it so: edgeaudio {command} --model {self.name}"
