@@ -136,7 +136,8 @@ class SoundEvent(_Record, frozen=True, kw_only=True, tag_field="type", tag="soun
     """A sound was heard from ``start_sample`` to ``end_sample``: one event a sound, told at its end.
 
     ``score`` is the highest smoothed posterior in between; level and signal-to-noise ratio are as in
-    `Detection`.
+    `Detection`, of a sound of several parts those of the last. ``latency_s`` runs from the capture of
+    its last sample to the event's emission.
     """
 
     model: str
@@ -167,7 +168,8 @@ class SpeechStart(_Record, frozen=True, kw_only=True, tag_field="type", tag="spe
 class SpeechEnd(_Record, frozen=True, kw_only=True, tag_field="type", tag="speech_end"):
     """Nobody speaks any more: speech lasted from ``start_sample``, as told at its start, to ``end_sample``.
 
-    ``score`` is its highest smoothed posterior.
+    ``score`` is its highest smoothed posterior. ``latency_s`` runs from the capture of its last sample to the
+    event's emission.
     """
 
     model: str

@@ -13,14 +13,27 @@ import msgspec
 import numpy as np
 
 from edgeaudio.errors import UsageError
-from edgeaudio.events import Caption, Detection, Event, NearMiss
+from edgeaudio.events import (
+    Caption,
+    Detection,
+    Event,
+    NearMiss,
+    SoundEvent,
+    SoundStart,
+    SpeakerTurn,
+    SpeechEnd,
+    SpeechStart,
+)
 from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.level import LevelMeter
 from edgeaudio.ring import RingBuffer
-from edgeaudio.tasks.base import Task, in_background
+from edgeaudio.tasks.base import Task, flushed_before_reset, in_background
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
 __all__ = ["Listener"]
+
+_TIMED = (Detection, Caption, SoundStart, SoundEvent, SpeechStart, SpeechEnd, SpeakerTurn)
+"""What has a latency."""
 
 
 class Listener:
@@ -101,34 +114,38 @@ class Listener:
                 events += [self.complete(event) for event in last]
 
     def break_off(self, events: list[Event]) -> None:
-        """Append how captions end that were under way; afterwards only `restart` makes sense.
+        """Append how captions and sounds end that were under way; afterwards only `restart` makes sense.
 
         Half a word is no word, but half a sentence is text that was said.
         """
         for _, tasks in self._lanes:
-            for task in filter(in_background, tasks):
+            for task in filter(flushed_before_reset, tasks):
                 events += [self.complete(event) for event in task.flush()]
 
     def restart(self, at_sample: int, events: list[Event]) -> None:
-        """End captions and forget what was heard: audio was lost, and the next sample is `at_sample`."""
+        """End what lasts and forget what was heard: audio was lost, and the next sample is `at_sample`."""
         self.break_off(events)
         self.meter.reset(at_sample)
         events += self.meter.take_events()
         self._reset(at_sample)
 
     def complete(self, event: Event) -> Event:
-        """Add to a detection or caption what no task knows: the audio and the time."""
+        """Add to a detection, caption, sound or speech what no task knows: the audio and the time."""
         if isinstance(event, NearMiss):
             span = self.meter.span(event.start_sample, event.end_sample)
             return msgspec.structs.replace(event, level_dbfs=span.level_dbfs, snr_db=span.snr_db)
-        if not isinstance(event, (Detection, Caption)):
+        if not isinstance(event, _TIMED):
             return event
         latency_s = 0.0
         if self.captured_at is not None:
             latency_s = time.monotonic() - self.captured_at(event.end_sample - 1)
-        if isinstance(event, Caption):
+        if not isinstance(event, (Detection, SoundEvent)):
             return msgspec.structs.replace(event, latency_s=latency_s)
         span = self.meter.span(event.start_sample, event.end_sample)
+        if isinstance(event, SoundEvent):
+            return msgspec.structs.replace(
+                event, level_dbfs=span.level_dbfs, snr_db=span.snr_db, latency_s=latency_s
+            )
         return msgspec.structs.replace(
             event,
             start_sample=span.start_sample,

@@ -8,7 +8,7 @@ from edgeaudio.events import Event
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.types import Frames
 
-__all__ = ["Task", "in_background"]
+__all__ = ["Task", "flushed_before_reset", "in_background"]
 
 
 class Task(Protocol):
@@ -16,12 +16,14 @@ class Task(Protocol):
 
     A task returns the same events however its frames are cut into calls.
 
-    Three things it may have beyond this protocol. ``background = True`` says that a call may take
+    Four things it may have beyond this protocol. ``background = True`` says that a call may take
     milliseconds: on a live source the task then hears its frames in a second thread, so that no
     wake word waits for it, and is flushed before each `reset`, because what was said before a loss was
     said. ``shed(level)`` tells such a task to save work, until told otherwise and through any
     reset: so many of the measures that its profile names under ``shed``, the first ones. ``graph`` is
-    the network that it runs: a profile then tells its steps from the decisions.
+    the network that it runs: a profile then tells its steps from the decisions. ``lasting = True`` says that
+    it tells of what lasts, and is flushed before each `reset` too: a sound that went on when audio was
+    lost was heard until then.
     """
 
     @property
@@ -50,3 +52,8 @@ class Task(Protocol):
 def in_background(task: Task) -> bool:
     """Whether the task may hear a live source's frames in a second thread."""
     return bool(getattr(task, "background", False))
+
+
+def flushed_before_reset(task: Task) -> bool:
+    """Whether the task tells how what is going on ends, before it forgets it."""
+    return in_background(task) or bool(getattr(task, "lasting", False))
