@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Generator, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgeaudio.errors import UsageError
 from edgeaudio.events import Event
 from edgeaudio.history import History
-from edgeaudio.listener import Listener
+from edgeaudio.listener import Listener, check_tasks, surplus_samples
 from edgeaudio.outbox import Outbox
 from edgeaudio.profiles import Profile, pin
 from edgeaudio.reader import Reader
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _JOIN_S = 5.0
+
+
+class _Change(NamedTuple):
+    """Other tasks, and those of them that are new, warmed up."""
+
+    tasks: tuple[Task, ...]
+    fresh: Listener | None
 
 
 class Engine:
@@ -82,20 +90,17 @@ class Engine:
         max_events: int = 256,
         history: History | None = None,
     ) -> None:
-        if not tasks:
-            raise UsageError("the engine has nothing to listen with", hint="Give it a task: Spotter.load(…).")
         profile = profile or Profile()
+        self._profile = profile
         self._source = source
-        self._listener = Listener(tasks, profile.hop_ms * SAMPLE_RATE_HZ // 1000)
-        lag_ms = profile.max_lag_ms if max_lag_ms is None else max_lag_ms
-        max_lag = lag_ms * SAMPLE_RATE_HZ // 1000
-        if max_lag < 2 * self._listener.first_samples:
-            raise UsageError(f"max_lag_ms is {lag_ms}, less than two hops of {profile.hop_ms} ms")
-
-        self._reader = Reader(source, self._listener, max_lag, history)
+        self._max_lag_ms = profile.max_lag_ms if max_lag_ms is None else max_lag_ms
+        self._check(tasks)
+        self._listener = Listener(tasks, self._hop_samples)
+        self._reader = Reader(source, self._listener, self._max_lag_ms * SAMPLE_RATE_HZ // 1000, history)
+        self._changes: deque[_Change] = deque()
+        self._changing = threading.Lock()
         # Any source that is not live waits for whoever listens, so that nobody can be late.
         self._needs_worker = source.live and any(map(in_background, tasks))
-        self._profile = profile
         self._outbox = Outbox(max_events)
         self._worker: Worker | None = None
         self._thread: threading.Thread | None = None
@@ -116,7 +121,7 @@ class Engine:
         self._begin()
         self._listener.captured_at = self._source.captured_at
         if self._needs_worker:
-            self._hire()
+            self._listener.hand_over(self._hire().take_on)
         self._thread = threading.Thread(target=self._run, name="edgeaudio-engine", daemon=True)
         self._thread.start()
         return self
@@ -156,6 +161,39 @@ class Engine:
     def listener(self) -> Listener:
         """What hears the blocks, for whoever measures its parts."""
         return self._listener
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What listens now, or will from the next block on."""
+        changes = list(self._changes)
+        return changes[-1].tasks if changes else self._listener.tasks
+
+    def replace_tasks(self, *tasks: Task) -> None:
+        """Let these tasks listen from the next block on, without losing a sample.
+
+        Tasks that listen already go on as if nothing had happened. New ones are warmed up here, in the
+        caller's thread; then they begin with the present sample, sharing the frontends that are there.
+        Those that are not given any more are flushed, and their last events still delivered. Returns
+        without waiting for all this. May be called from any thread, and amid an iteration.
+
+        Parameters
+        ----------
+        *tasks : Task
+            All that shall listen, at least one. New ones must not listen to anything else.
+
+        Raises
+        ------
+        UsageError
+            No task, one is given twice, or wants another sample rate; the tasks stay as they are.
+        """
+        with self._changing:
+            self._check(tasks)
+            at_hand = self._at_hand()
+            new = tuple(task for task in tasks if not any(task is other for other in at_hand))
+            fresh = Listener(new, self._hop_samples) if new else None
+            if fresh is not None:
+                fresh.warm_up()
+            self._changes.append(_Change(tasks, fresh))
 
     def run_until_finished(self) -> list[Event]:
         """Hear the whole source in this thread and return its events; see `replay`."""
@@ -230,6 +268,28 @@ class Engine:
             captions=captions,
         )
 
+    @property
+    def _hop_samples(self) -> int:
+        return self._profile.hop_ms * SAMPLE_RATE_HZ // 1000
+
+    def _check(self, tasks: tuple[Task, ...]) -> None:
+        """Refuse tasks that this engine cannot run."""
+        if not tasks:
+            raise UsageError("the engine has nothing to listen with", hint="Give it a task: Spotter.load(…).")
+        check_tasks(tasks)
+        first_samples = self._hop_samples + surplus_samples(tasks)
+        if self._max_lag_ms * SAMPLE_RATE_HZ // 1000 < 2 * first_samples:
+            raise UsageError(
+                f"max_lag_ms is {self._max_lag_ms}, less than two hops of {self._profile.hop_ms} ms"
+            )
+
+    def _at_hand(self) -> list[Task]:
+        """All tasks that listen, will listen, or have not ended yet: nobody else may touch them."""
+        # In this order: what is on its way from one to the next is found at least once.
+        coming = [task for change in list(self._changes) for task in change.tasks]
+        leaving = self._worker.tasks if self._worker is not None else []
+        return [*coming, *self._listener.tasks, *leaving]
+
     def _begin(self) -> None:
         if not self._fresh:
             raise UsageError("an engine runs once", hint="Make a new one, with a new source.")
@@ -237,13 +297,20 @@ class Engine:
         self._listener.warm_up()
         self._source.start()
 
-    def _hire(self) -> None:
+    def _hire(self) -> Worker:
         """Start the worker."""
         from edgeaudio.worker import Worker  # not at the top: wake words alone do without
 
         self._worker = Worker(self._pass_on, self._profile)
-        self._listener.hand_over(self._worker.take_on)
         self._worker.start()
+        return self._worker
+
+    def _change(self, change: _Change, events: list[Event]) -> None:
+        """Let other tasks listen, between two blocks."""
+        worker = self._worker
+        if worker is None and self.live and any(map(in_background, change.tasks)):
+            worker = self._hire()
+        self._listener.replace(change.tasks, change.fresh, worker.take_on if worker else None, events)
 
     def _run(self) -> None:
         """Be the engine's thread."""
@@ -272,6 +339,10 @@ class Engine:
             return False
         if self._worker is not None and self._worker.failure is not None:
             return False
+        if self._changes:
+            self._change(self._changes[0], events)
+            self._changes.popleft()  # only now: see _at_hand
+            return True
         return self._reader.advance(events)
 
     def _deliver(self, events: list[Event]) -> None:

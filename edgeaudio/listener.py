@@ -7,7 +7,7 @@ frames come out, and only an event is an object.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import numpy as np
@@ -28,12 +28,59 @@ from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.level import LevelMeter
 from edgeaudio.ring import RingBuffer
 from edgeaudio.tasks.base import Task, flushed_before_reset, in_background
-from edgeaudio.types import SAMPLE_RATE_HZ, Samples
+from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "check_tasks", "surplus_samples"]
 
 _TIMED = (Detection, Caption, SoundStart, SoundEvent, SpeechStart, SpeechEnd, SpeakerTurn)
 """What has a latency."""
+_TAIL_SAMPLES = 1024
+"""What is kept of the newest sound, for frontends that begin in the midst of a stream."""
+
+
+def check_tasks(tasks: tuple[Task, ...]) -> None:
+    """Refuse what cannot listen together.
+
+    Raises
+    ------
+    UsageError
+        A task wants another sample rate than 16 kHz, or is given twice.
+    """
+    for n, task in enumerate(tasks):
+        rate_hz = task.spec.sample_rate_hz
+        if rate_hz != SAMPLE_RATE_HZ:
+            raise UsageError(f"model '{task.name}' wants {rate_hz} Hz, not {SAMPLE_RATE_HZ} Hz")
+        if any(task is other for other in tasks[:n]):
+            raise UsageError(f"'{task.name}' was given twice: it would hear every frame twice")
+
+
+def surplus_samples(tasks: Iterable[Task]) -> int:
+    """How much more than a hop the first frame needs, of the widest window that `tasks` want."""
+    return max(task.spec.window_samples - task.spec.hop_samples for task in tasks)
+
+
+class _Lane:
+    """A frontend, and what hears its frames."""
+
+    def __init__(self, frontend: Frontend, tasks: list[Task]) -> None:
+        self.frontend = frontend
+        self.tasks = tasks
+        self.next_sample = 0
+        """Where the next frame begins, in absolute samples."""
+
+    def process(self, samples: Samples) -> Frames:
+        """Return the frames that a block completes."""
+        frames = self.frontend.process(samples)
+        self.next_sample += len(frames) * self.frontend.hop_samples
+        return frames
+
+    def begin(self, at_sample: int, before: Samples) -> None:
+        """Begin anew at `at_sample`, or as far before it as makes every later block whole steps."""
+        n = min(self.frontend.window_samples - self.frontend.hop_samples, len(before))
+        self.frontend.reset()
+        if n:
+            self.frontend.process(before[len(before) - n :])
+        self.next_sample = at_sample - n
 
 
 class Listener:
@@ -56,26 +103,22 @@ class Listener:
         self.meter = LevelMeter()
         self.captured_at: Callable[[int], float] | None = None
         """Capture time of a sample, in `time.monotonic` seconds; None for no clock and no latencies."""
-        by_spec: dict[FrontendSpec, list[Task]] = {}
-        # Wake words first: nothing that the worker is woken for gets in their way.
-        for task in sorted(tasks, key=in_background):
-            rate_hz = task.spec.sample_rate_hz
-            if rate_hz != SAMPLE_RATE_HZ:
-                raise UsageError(f"model '{task.name}' wants {rate_hz} Hz, not {SAMPLE_RATE_HZ} Hz")
-            if any(task is other for other in by_spec.get(task.spec, ())):
-                raise UsageError(f"'{task.name}' was given twice: it would hear every frame twice")
-            by_spec.setdefault(task.spec, []).append(task)
-        self._lanes = [(Frontend(spec), listeners) for spec, listeners in by_spec.items()]
-        # The first frame needs more than its hop. Heard at once, this surplus makes every later
-        # block yield whole model steps, and no frame waits for the next block.
-        surplus = max(frontend.window_samples - frontend.hop_samples for frontend, _ in self._lanes)
+        self.tasks: tuple[Task, ...] = ()
+        """What listens now."""
+        self._stand_ins: dict[int, Task] = {}
+        self._lanes: list[_Lane] = []
+        self._next_sample = 0
+        self._tail = np.zeros(_TAIL_SAMPLES, np.float32)
+        self._n_tail = 0
         self.hop_samples = hop_samples
-        self.first_samples = hop_samples + surplus
+        self.first_samples = hop_samples
+        check_tasks(tasks)
+        self._arrange(tasks, {})
 
     @property
     def frontends(self) -> list[Frontend]:
         """One for each distinct spec, in the order in which they hear a block."""
-        return [frontend for frontend, _ in self._lanes]
+        return [lane.frontend for lane in self._lanes]
 
     def warm_up(self) -> None:
         """Hear a block of zeros and forget it, so that nothing compiles while audio waits."""
@@ -91,25 +134,67 @@ class Listener:
 
     def hand_over(self, take_on: Callable[[Task], Task]) -> None:
         """Let what `take_on` returns stand for each task of the background."""
-        for _, tasks in self._lanes:
-            tasks[:] = [take_on(task) if in_background(task) else task for task in tasks]
+        for task in filter(in_background, self.tasks):
+            self._stand_ins[id(task)] = take_on(task)
+        for lane in self._lanes:
+            lane.tasks = [self._hearer(task) for task in lane.tasks]
+
+    def replace(
+        self,
+        tasks: tuple[Task, ...],
+        fresh: Listener | None,
+        take_on: Callable[[Task], Task] | None,
+        events: list[Event],
+    ) -> None:
+        """Let `tasks` listen from the next block on, and append how those end that go.
+
+        Parameters
+        ----------
+        tasks : tuple of Task
+            Those that listen already go on, and so do their frontends; the others begin with the next
+            sample.
+        fresh : Listener, optional
+            Warmed up with the new ones; its frontends are taken over.
+        take_on : callable, optional
+            As for `hand_over`, for new tasks of the background.
+        events : list of Event
+            Where the last events go.
+        """
+        for task in self.tasks:
+            if not any(task is other for other in tasks):
+                events += [self.complete(event) for event in self._hearer(task).flush()]
+                self._stand_ins.pop(id(task), None)
+        lanes = {lane.frontend.spec: lane for lane in self._lanes}
+        warm = {lane.frontend.spec: lane for lane in fresh._lanes} if fresh is not None else {}
+        for task in tasks:
+            if any(task is other for other in self.tasks):
+                continue
+            if task.spec not in lanes:
+                lane = warm.get(task.spec) or _Lane(Frontend(task.spec), [])
+                lane.begin(self._next_sample, self._tail[_TAIL_SAMPLES - self._n_tail :])
+                lanes[task.spec] = lane
+            if take_on is not None and in_background(task):
+                self._stand_ins[id(task)] = take_on(task)
+            self._hearer(task).reset(lanes[task.spec].next_sample)
+        self._arrange(tasks, lanes)
 
     def hear(self, block: Samples, events: list[Event]) -> None:
         """Give a block ``[n]`` to everything that listens, and append what it noticed to `events`."""
         samples = self.meter.process(block)
         events += self.meter.take_events()
-        for frontend, tasks in self._lanes:
-            frames = frontend.process(samples)
+        for lane in self._lanes:
+            frames = lane.process(samples)
             if len(frames):
-                for task in tasks:
+                for task in lane.tasks:
                     for event in task.process(frames):
                         events.append(self.complete(event))
+        self._remember(samples)
 
     def finish(self, events: list[Event]) -> None:
         """Append what the tasks decide now that the stream has ended."""
-        for frontend, tasks in self._lanes:
-            frames = frontend.flush()
-            for task in tasks:
+        for lane in self._lanes:
+            frames = lane.frontend.flush()
+            for task in lane.tasks:
                 last = task.process(frames) + task.flush()
                 events += [self.complete(event) for event in last]
 
@@ -118,8 +203,8 @@ class Listener:
 
         Half a word is no word, but half a sentence is text that was said.
         """
-        for _, tasks in self._lanes:
-            for task in filter(flushed_before_reset, tasks):
+        for lane in self._lanes:
+            for task in filter(flushed_before_reset, lane.tasks):
                 events += [self.complete(event) for event in task.flush()]
 
     def restart(self, at_sample: int, events: list[Event]) -> None:
@@ -156,7 +241,38 @@ class Listener:
         )
 
     def _reset(self, at_sample: int) -> None:
-        for frontend, tasks in self._lanes:
-            frontend.reset()
-            for task in tasks:
+        self._next_sample = at_sample
+        self._n_tail = 0
+        for lane in self._lanes:
+            lane.begin(at_sample, self._tail[:0])
+            for task in lane.tasks:
                 task.reset(at_sample)
+
+    def _hearer(self, task: Task) -> Task:
+        """What hears the frames for a task: itself, or what stands for it."""
+        return self._stand_ins.get(id(task), task)
+
+    def _arrange(self, tasks: tuple[Task, ...], lanes: dict[FrontendSpec, _Lane]) -> None:
+        """Let `tasks` listen, each on the lane of its spec, as far as there is one."""
+        by_spec: dict[FrontendSpec, list[Task]] = {}
+        # Wake words first: nothing that the worker is woken for gets in their way.
+        for task in sorted(tasks, key=in_background):
+            by_spec.setdefault(task.spec, []).append(self._hearer(task))
+        self._lanes = []
+        for spec, hearers in by_spec.items():
+            lane = lanes.get(spec) or _Lane(Frontend(spec), [])
+            lane.tasks = hearers
+            self._lanes.append(lane)
+        # The first frame needs more than its hop. Heard at once, this surplus makes every later
+        # block yield whole model steps, and no frame waits for the next block.
+        self.first_samples = self.hop_samples + surplus_samples(tasks)
+        self.tasks = tasks
+
+    def _remember(self, samples: Samples) -> None:
+        """Keep the newest of what the frontends heard."""
+        n = min(len(samples), _TAIL_SAMPLES)
+        if n < _TAIL_SAMPLES:
+            self._tail[: -n or None] = self._tail[n:].copy()
+        self._tail[_TAIL_SAMPLES - n :] = samples[len(samples) - n :]
+        self._n_tail = min(self._n_tail + n, _TAIL_SAMPLES)
+        self._next_sample += len(samples)

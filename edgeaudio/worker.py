@@ -73,7 +73,7 @@ class Relay:
         n_measures: int = 2,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._task = task
+        self.task = task
         self._wake = wake
         self._clock = clock
         self._shed: Callable[[int], None] | None = getattr(task, "shed", None)
@@ -86,17 +86,17 @@ class Relay:
         self._undecided = False
         self._skipped = 0
         self.ended = False
-        """Nothing will follow what is in the ring."""
+        """Nothing will follow what is in the ring, as far as is known."""
 
     @property
     def name(self) -> str:
         """The task's name."""
-        return self._task.name
+        return self.task.name
 
     @property
     def spec(self) -> FrontendSpec:
         """The frontend that the task wants."""
-        return self._task.spec
+        return self.task.spec
 
     # The engine's side.
 
@@ -127,7 +127,7 @@ class Relay:
             self.rest(events)
             if passed.lost_samples:
                 self._lose(passed.lost_from, passed.lost_samples, events)
-            self._task.reset(passed.at_sample)
+            self.task.reset(passed.at_sample)
             return True
         if not self._ring.waiting:
             return False
@@ -139,7 +139,7 @@ class Relay:
             self._jump(events)
             return True
         frames = self._ring.peek(self._read_frames)
-        events += self._task.process(frames)
+        events += self.task.process(frames)
         self._undecided = True
         self._ring.advance(len(frames))
         return True
@@ -147,8 +147,8 @@ class Relay:
     def rest(self, events: list[Event]) -> None:
         """Have the task decide about what it heard, and begin anew: nothing follows for a while."""
         if self._undecided:
-            events += self._task.flush()
-            self._task.reset(self._ring.position)
+            events += self.task.flush()
+            self.task.reset(self._ring.position)
             self._undecided = False
 
     def stats(self) -> WorkerStats:
@@ -174,7 +174,7 @@ class Relay:
                     break
                 lost += passed.lost_samples
         self._lose(start, lost, events)
-        self._task.reset(self._ring.position)
+        self.task.reset(self._ring.position)
 
     def _lose(self, start_sample: int, n: int, events: list[Event]) -> None:
         self._skipped += n
@@ -194,20 +194,38 @@ class Worker:
 
     def __init__(self, deliver: Callable[[list[Event]], None], profile: Profile) -> None:
         self._work = threading.Event()
+        self._lock = threading.Lock()
         self._relays: list[Relay] = []
+        """Never changed, but replaced, with the lock held."""
+        self._past = WorkerStats()
         self._deliver = deliver
         self._profile = profile
+        self._closing = False
         self._stopping = False
         self._busy_s = 0.0
         self.failure: BaseException | None = None
         """What ended the thread, if something went wrong."""
         self._thread = threading.Thread(target=self._run, name="edgeaudio-captions", daemon=True)
 
+    @property
+    def tasks(self) -> list[Task]:
+        """What runs here, or has not ended yet."""
+        return [relay.task for relay in self._relays]
+
     def take_on(self, task: Task) -> Relay:
-        """Have `task` run here; return what stands for it in the engine's thread. Before `start`."""
+        """Have `task` run here; return what stands for it in the engine's thread.
+
+        Once its relay was flushed and everything is heard, the task leaves.
+        """
         max_lag_s, n_measures = self._profile.max_caption_lag_ms / 1000, len(self._profile.shed)
-        self._relays.append(Relay(task, max_lag_s, self._work.set, n_measures=n_measures))
-        return self._relays[-1]
+        with self._lock:
+            for relay in self._relays:
+                if relay.task is task:  # flushed a moment ago, and called back
+                    relay.ended = False
+                    return relay
+            relay = Relay(task, max_lag_s, self._work.set, n_measures=n_measures)
+            self._relays = [*self._relays, relay]
+        return relay
 
     def start(self) -> None:
         """Begin."""
@@ -217,6 +235,8 @@ class Worker:
         """Wait until everything is heard, or, once `in_a_hurry` says so, what was heard is decided."""
         for relay in self._relays:
             relay.flush()  # where the source failed, nobody else did
+        self._closing = True
+        self._work.set()
         while self._thread.is_alive() and not in_a_hurry():
             self._thread.join(_LOOK_S)
         self._stopping = True
@@ -225,7 +245,11 @@ class Worker:
 
     def stats(self) -> WorkerStats:
         """Return the counters of all tasks as they are now; from any thread."""
-        total = WorkerStats(busy_s=self._busy_s)
+        total = WorkerStats(
+            busy_s=self._busy_s,
+            high_water_samples=self._past.high_water_samples,
+            skipped_samples=self._past.skipped_samples,
+        )
         for one in (relay.stats() for relay in self._relays):
             total.skipped_samples += one.skipped_samples
             for most in ("lag_samples", "high_water_samples", "shed_level"):
@@ -236,27 +260,46 @@ class Worker:
         """Be the worker's thread."""
         started_s = time.thread_time()
         events: list[Event] = []
-        relays = self._relays
         try:
             pin(self._profile.affinity)
             _make_way()
             while not self._stopping:
                 self._work.clear()
-                ended = all(relay.ended for relay in relays)  # read first: so nothing can come after it
-                worked = [relay.work(events) for relay in relays]
-                if not any(worked) and (ended or not self._work.wait(_STARVED_S)):
-                    for relay in relays:
-                        relay.rest(events)
-                    self._stopping |= ended
+                if not self._turn(events) and not self._stopping and not self._work.wait(_STARVED_S):
+                    self._rest(events)
                 self._deliver(events)
                 self._busy_s = time.thread_time() - started_s
-            for relay in relays:
-                relay.rest(events)
+            self._rest(events)
         except BaseException as error:  # it goes on in the caller's thread
             self.failure = error
         finally:
             self._deliver(events)
             self._busy_s = time.thread_time() - started_s
+
+    def _turn(self, events: list[Event]) -> bool:
+        """Let each task hear what comes next; False if there is nothing to do."""
+        closing, relays = self._closing, self._relays
+        ended = [relay.ended for relay in relays]  # read first: so nothing can come after it
+        worked = [relay.work(events) for relay in relays]
+        if closing:
+            self._stopping |= all(ended) and not any(worked)
+            return any(worked)
+        leaving = [relay for relay, end, busy in zip(relays, ended, worked, strict=True) if end and not busy]
+        for relay in leaving:
+            self._dismiss(relay, events)
+        return any(worked) or bool(leaving)
+
+    def _rest(self, events: list[Event]) -> None:
+        for relay in self._relays:
+            relay.rest(events)
+
+    def _dismiss(self, relay: Relay, events: list[Event]) -> None:
+        """Let go of a task whose stream has ended, unless it was called back meanwhile."""
+        relay.rest(events)
+        with self._lock:
+            if relay.ended:
+                self._past = self.stats()
+                self._relays = [other for other in self._relays if other is not relay]
 
 
 def _make_way() -> None:
