@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from edgeaudio.tasks.endpoint import Endpoint
     from edgeaudio.tasks.recognizer import Recognizer
     from edgeaudio.tasks.spotter import Spotter
+    from edgeaudio.tasks.vad import Vad
 
 __version__ = "0.1.0"
 
@@ -94,6 +95,7 @@ __all__ = [
     "Spotter",
     "StdinSource",
     "UsageError",
+    "Vad",
     "encode_event",
     "load_profile",
 ]
@@ -133,6 +135,7 @@ _HOME = {
     "Recognizer": "tasks.recognizer",
     "Spotter": "tasks.spotter",
     "StdinSource": "sources.stdin",
+    "Vad": "tasks.vad",
     "load_profile": "profiles",
 }
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -16,12 +17,14 @@ from edgeaudio.backends.base import Signature
 from edgeaudio.decoding.greedy import GreedyDecoder
 from edgeaudio.errors import UsageError
 from edgeaudio.frontend import FrontendSpec
-from edgeaudio.models.manifest import Captions, Decision, GraphFile, Graphs, ModelManifest
+from edgeaudio.models.manifest import Activity, Captions, Decision, GraphFile, Graphs, ModelManifest
 from edgeaudio.sources.array import ArraySource
 from edgeaudio.tasks.acoustic import StreamingAcoustic
+from edgeaudio.tasks.classifier import Classifier
 from edgeaudio.tasks.endpoint import Endpoint
 from edgeaudio.tasks.recognizer import Recognizer
 from edgeaudio.tasks.spotter import Spotter
+from edgeaudio.tasks.vad import Vad
 from edgeaudio.types import Frames
 
 if TYPE_CHECKING:
@@ -32,9 +35,11 @@ __all__ = [
     "ScriptedBackend",
     "chunkings",
     "scripted_captions_manifest",
+    "scripted_classifier",
     "scripted_manifest",
     "scripted_recognizer",
     "scripted_spotter",
+    "scripted_vad",
 ]
 
 _SURE = 8.0
@@ -234,6 +239,75 @@ def scripted_recognizer(
     return Recognizer(
         StreamingAcoustic(backend, manifest), decoder, manifest, endpoint=endpoint, grammar=grammar
     )
+
+
+def scripted_vad(speech: Iterable[tuple[float, float]], activity: Activity | None = None) -> Vad:
+    """Return a detector that hears speech in these stretches, whatever it hears: 80 ms steps, 40 ms frames.
+
+    Parameters
+    ----------
+    speech : iterable of (float, float)
+        Where each stretch begins and ends, in seconds since the stream's start.
+    activity : Activity, optional
+        How they are told; by default as soon as they begin and end, and without a pre-roll.
+    """
+    spec = FrontendSpec()
+    manifest = ModelManifest(
+        name="scripted",
+        kind="vad",
+        version="1",
+        description="Follows a script",
+        licence="Apache-2.0",
+        data=(),
+        frontend=spec,
+        frontend_fingerprint=spec.fingerprint,
+        labels=("speech",),
+        activation="sigmoid",
+        step_frames=8,
+        stride=4,
+        receptive_field_frames=100,
+        graphs=Graphs(onnx=GraphFile(file="none.onnx", sha256="0" * 64)),
+        states=(),
+        activity=activity or Activity(threshold=0.6),
+    )
+    frame_s = manifest.stride * spec.hop_ms / 1000
+    rows = [(round(start_s / frame_s), round(end_s / frame_s)) for start_s, end_s in speech]
+    script = np.full((max((end for _, end in rows), default=0) + 1, 1), -_SURE, np.float32)
+    for start, end in rows:
+        script[start:end] = _SURE
+    return Vad(ScriptedBackend(script, rest=-_SURE), manifest)
+
+
+def scripted_classifier(
+    sounds: Iterable[tuple[float, float, str]],
+    *,
+    activity: Activity | None = None,
+    onsets: bool = False,
+) -> Classifier:
+    """Return a classifier that hears these sounds, whatever it hears: 80 ms steps, 40 ms frames.
+
+    Parameters
+    ----------
+    sounds : iterable of (float, float, str)
+        Where each begins and ends, in seconds since the stream's start, and its name; they may overlap.
+    activity : Activity, optional
+        How they are told; by default as soon as they begin and end.
+    onsets : bool, optional
+        Also tell of them as soon as they begin.
+    """
+    sounds = tuple(sounds)
+    manifest = msgspec.structs.replace(
+        scripted_manifest(dict.fromkeys(name for _, _, name in sounds)),
+        kind="sounds",
+        decision=None,
+        activity=activity or Activity(threshold=0.6),
+    )
+    frame_s = manifest.stride * manifest.frontend.hop_ms / 1000
+    n_rows = round(max((end_s for _, end_s, _ in sounds), default=0.0) / frame_s)
+    script = np.full((n_rows + 1, len(manifest.labels)), -_SURE, np.float32)
+    for start_s, end_s, name in sounds:
+        script[round(start_s / frame_s) : round(end_s / frame_s), manifest.labels.index(name)] = _SURE
+    return Classifier(ScriptedBackend(script, rest=-_SURE), manifest, onsets=onsets)
 
 
 def chunkings(n: int, *, seed: int = 0) -> Iterator[list[int]]:

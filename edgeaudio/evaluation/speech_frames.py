@@ -21,7 +21,7 @@ __all__ = ["FRAME_S", "FrameScores", "RocPoint", "on_frames", "score_frames"]
 FRAME_S = 0.01
 """Frame i of a truth is the sound from ``i * FRAME_S`` to ``(i + 1) * FRAME_S``."""
 
-_MOST_THRESHOLDS = 1024
+_MOST_THRESHOLDS = 512
 _RESAMPLINGS = 1000
 
 Interval = tuple[float, float]
