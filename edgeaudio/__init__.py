@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from edgeaudio.sources.network import NetworkSource
     from edgeaudio.sources.stdin import StdinSource
     from edgeaudio.stats import CaptureStats, EngineStats
+    from edgeaudio.tasks.classifier import Classifier
     from edgeaudio.tasks.endpoint import Endpoint
     from edgeaudio.tasks.recognizer import Recognizer
     from edgeaudio.tasks.spotter import Spotter
@@ -62,6 +63,7 @@ __all__ = [
     "Caption",
     "CaptionWord",
     "CaptureStats",
+    "Classifier",
     "Clipping",
     "ConfigError",
     "Detection",
@@ -123,6 +125,7 @@ _HOME = {
     **dict.fromkeys(_EVENTS, "events"),
     "ArraySource": "sources.array",
     "CaptureStats": "stats",
+    "Classifier": "tasks.classifier",
     "Endpoint": "tasks.endpoint",
     "Engine": "engine",
     "EngineStats": "stats",
