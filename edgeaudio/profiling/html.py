@@ -10,7 +10,7 @@ from edgeaudio.profiling.charts import Axis, scale, spread
 from edgeaudio.profiling.files import write_whole
 from edgeaudio.profiling.gate import Verdict
 from edgeaudio.profiling.html_facts import device, losses, meanings, start_up, what_and_where
-from edgeaudio.profiling.markup import Html, figure_cell, join, name_cell, picture_cell, table, tag
+from edgeaudio.profiling.markup import Html, document, figure_cell, join, name_cell, picture_cell, table, tag
 from edgeaudio.profiling.measurement import Measurement, Stage
 from edgeaudio.profiling.pictures import bullet, colour, distribution, durations_axis, swatch, waterfalls
 from edgeaudio.profiling.timeline import timeline
@@ -27,10 +27,6 @@ from edgeaudio.profiling.wording import (
 )
 
 __all__ = ["page", "write_page"]
-
-_STYLE = Path(__file__).with_name("report.css")
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""Nothing is fetched and nothing runs, whatever the name of a file or a device smuggles in."""
 
 
 def write_page(path: Path, measurement: Measurement, verdicts: Sequence[Verdict] = ()) -> None:
@@ -66,16 +62,7 @@ def page(measurement: Measurement, verdicts: Sequence[Verdict] = ()) -> str:
         what_and_where(measurement),
         meanings(measurement),
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"Latency on {measurement.machine.model}"),
-        tag("style", Html(_STYLE.read_text(encoding="utf-8"))),
-    )
-    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *sections)), lang='en')}\n"
+    return document(f"Latency on {measurement.machine.model}", *sections)
 
 
 def _head(measurement: Measurement, verdicts: Sequence[Verdict]) -> Html:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from edgeaudio.sinks.lines import printable
 
-__all__ = ["Html", "facts", "figure_cell", "join", "name_cell", "picture_cell", "table", "tag"]
+__all__ = ["Html", "document", "facts", "figure_cell", "join", "name_cell", "picture_cell", "table", "tag"]
 
+_STYLE = Path(__file__).with_name("report.css")
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""Nothing is fetched and nothing runs, whatever the name of a file or a device smuggles in."""
 _VOID = frozenset({"br", "meta"})
 
 
@@ -48,6 +52,32 @@ def tag(name: str, /, *content: str, **attributes: str | float | None) -> Html:
 def join(content: Iterable[str]) -> Html:
     """Put pieces behind each other, each escaped unless it is `Html`."""
     return Html("".join(part if isinstance(part, Html) else html.escape(printable(part)) for part in content))
+
+
+def document(title: str, *content: str, style: str = "", images: bool = False) -> str:
+    """Make a page that needs no other file.
+
+    Parameters
+    ----------
+    title : str
+        What its window is called.
+    *content : str
+        What stands on it.
+    style : str, optional
+        Style sheet for what is on this page only, behind that of all pages.
+    images : bool, optional
+        Allow images that lie in the page itself.
+    """
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY + "; img-src data:" * images),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", Html(_STYLE.read_text(encoding="utf-8") + style)),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *content)), lang='en')}\n"
 
 
 def facts(named: Iterable[tuple[str, str]]) -> Html:
