@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
@@ -11,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import click
 
 from edgeaudio.cli.background import StopSignals, Ticker
-from edgeaudio.cli.common import SupportsWrite, log_to, reader_has_gone
+from edgeaudio.cli.common import SupportsWrite, log_to, reader_has_gone, stdout_bytes
 from edgeaudio.cli.summary import Tally
 from edgeaudio.engine import Engine
 from edgeaudio.errors import OutputError
@@ -20,7 +21,7 @@ from edgeaudio.sinks import Reporting, Sink
 from edgeaudio.sinks.hook import CommandHook
 from edgeaudio.types import SAMPLE_RATE_HZ
 
-__all__ = ["Live", "Session", "is_terminal"]
+__all__ = ["Live", "Session", "is_terminal", "line_output"]
 
 _DRAW_S = 0.1
 _LOOK_S = 1.0
@@ -75,8 +76,7 @@ class Session:
         self._live = output if isinstance(output, Live) else None
         self._hook = hook
         self._others = others
-        # Standard output comes last: its reader may go, and all others have had the event then.
-        self._sinks: list[Sink] = [tally, *others, *([hook] if hook is not None else []), output]
+        self._emitting = threading.Lock()
         self._reader_gone = False
 
     def listen(self) -> None:
@@ -94,8 +94,9 @@ class Session:
         log_to(self._live if is_terminal(sys.stderr) else None)
         try:
             for event in self._events:
-                for sink in self._sinks:
-                    sink.emit(event)
+                with self._emitting:
+                    for sink in self._sinks:
+                        sink.emit(event)
         except (OSError, OutputError) as error:
             if not isinstance(error, BrokenPipeError) and not reader_has_gone():
                 raise
@@ -110,6 +111,27 @@ class Session:
                 if not self._reader_gone:
                     self._print_summary(wall_s)
 
+    def exchange(self, others: Sequence[Sink]) -> None:
+        """Let these be the further receivers, from the next event on; from any thread.
+
+        Those that are not among them any more are the caller's to be closed.
+        """
+        with self._emitting:
+            self._others = others
+
+    def say(self, text: str) -> None:
+        """Write a line on standard error, above what is drawn there; from any thread."""
+        if self._live is not None:
+            self._live.write(f"{text}\n")
+        else:
+            click.echo(text, err=True)
+
+    @property
+    def _sinks(self) -> list[Sink]:
+        hook = [self._hook] if self._hook is not None else []
+        # Standard output comes last: its reader may go, and all others have had the event then.
+        return [self._tally, *self._others, *hook, self._output]
+
     def _tick(self) -> None:
         """Do what is due beside the events."""
         if self._live is not None:
@@ -121,11 +143,13 @@ class Session:
             self._engine.stop()
 
     def _close(self) -> None:
-        for sink in self._others:
-            sink.close()
-        if self._hook is not None:
-            # A person who presses Ctrl-C does not wait for a queue of commands.
-            self._hook.close(discard=self._signals.received is not None)
+        # A person who presses Ctrl-C does not wait for a queue of commands.
+        discard = self._signals.received is not None
+        for sink in (*self._others, self._hook):
+            if isinstance(sink, CommandHook):
+                sink.close(discard=discard)
+            elif sink is not None:
+                sink.close()
         try:
             if not self._reader_gone:
                 self._output.close()
@@ -140,6 +164,27 @@ class Session:
         facts = [sink.fact() for sink in self._sinks if isinstance(sink, Reporting)]
         with contextlib.suppress(OSError):  # the terminal may have gone
             click.echo(self._tally.summary(self._engine.stats(), wall_s, facts), err=True)
+
+
+def line_output(*, as_json: bool, models: bool = False) -> Sink:
+    """Return what prints a line an event on standard output, on a terminal with the live line below.
+
+    Parameters
+    ----------
+    as_json : bool
+        As JSON, without the live line.
+    models : bool, optional
+        Say which model has heard a word.
+    """
+    from edgeaudio.sinks.lines import JsonLines, PlainLines
+
+    lines: Sink = JsonLines(stdout_bytes()) if as_json else PlainLines(stdout_bytes(), models=models)
+    # Both must be the terminal: where a program reads the events, its own output is on the screen.
+    if as_json or not (is_terminal(sys.stdout) and is_terminal(sys.stderr)):
+        return lines
+    from edgeaudio.sinks.live import LiveLine
+
+    return LiveLine(sys.stderr, lines, models=models)
 
 
 def is_terminal(stream: object) -> bool:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeaudio.cli.background import StopSignals
-from edgeaudio.cli.common import (
-    json_option,
-    log_level_option,
-    quiet_libraries,
-    seconds,
-    size,
-    stdout_bytes,
-)
+from edgeaudio.cli.clips import ClipOptions, clip_options, open_clips
+from edgeaudio.cli.common import json_option, log_level_option, quiet_libraries
 from edgeaudio.cli.enrolled import attach_verifiers
 from edgeaudio.cli.keeping import (
     KeepingOptions,
@@ -45,7 +37,6 @@ from edgeaudio.cli.startup import load_numba
 if TYPE_CHECKING:
     from edgeaudio.profiles import Profile, Runtime
     from edgeaudio.sinks import Sink
-    from edgeaudio.sinks.clips import ClipSaver
     from edgeaudio.sinks.cutter import Tape
     from edgeaudio.tasks.spotter import Spotter
 
@@ -55,17 +46,13 @@ _DEFAULT_MODEL = "wake-computer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, HookOptions, KeepingOptions):
+class _Options(SourceOptions, HookOptions, ClipOptions, KeepingOptions):
     models: tuple[str, ...]
     thresholds: tuple[Threshold, ...]
     verifiers: tuple[str, ...]
     backend: Runtime | None
     profile: str | None
     as_json: bool
-    clips_dir: Path | None
-    pre_roll_s: float
-    post_roll_s: float
-    clips_limit_bytes: int
 
 
 @click.command()
@@ -96,40 +83,7 @@ class _Options(SourceOptions, HookOptions, KeepingOptions):
 @backend_option
 @json_option("Print one JSON object an event.")
 @hook_options("detection")
-@click.option(
-    "--save-clips",
-    "clips_dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Keep a WAV file of each detection in this folder.",
-)
-@click.option(
-    "--pre-roll",
-    "pre_roll_s",
-    metavar="SECONDS",
-    type=seconds(0, 60),
-    default=1.0,
-    show_default=True,
-    help="Seconds in a clip before the word.",
-)
-@click.option(
-    "--post-roll",
-    "post_roll_s",
-    metavar="SECONDS",
-    type=seconds(0, 60),
-    default=0.5,
-    show_default=True,
-    help="Seconds in a clip after the word.",
-)
-@click.option(
-    "--clips-limit",
-    "clips_limit_bytes",
-    type=size,
-    metavar="SIZE",
-    default="100MB",
-    show_default=True,
-    help="The most that all clips may take; the oldest go first.",
-)
+@clip_options("detection", "word")
 @keeping_options
 @log_level_option
 def wake(**options: Any) -> None:
@@ -154,7 +108,7 @@ def _run(options: _Options) -> None:
             stack.callback(hook.close, discard=True)
             signals.on_second = hook.kill
         tape = _tape(options)
-        clips = _open_clips(options, tape)
+        clips = open_clips(options, tape, wait=options.fast)
         ledger = open_ledger(options, tape, wait=options.fast)
         profile = settle_profile(options.profile)
         load_numba()
@@ -171,7 +125,7 @@ def _run(options: _Options) -> None:
         if several:
             click.echo(f"models    {sharing(tasks)}", err=True)
 
-        from edgeaudio.cli.session import Session
+        from edgeaudio.cli.session import Session, line_output
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
@@ -187,24 +141,11 @@ def _run(options: _Options) -> None:
             engine,
             events if options.near_misses else set_apart(events, ledger),
             signals,
-            _output(as_json=options.as_json, models=several),
+            line_output(as_json=options.as_json, models=several),
             Tally(models=several),
             hook=hook,
             others=others,
         ).listen()
-
-
-def _output(*, as_json: bool, models: bool) -> Sink:
-    from edgeaudio.cli.session import is_terminal
-    from edgeaudio.sinks.lines import JsonLines, PlainLines
-
-    lines: Sink = JsonLines(stdout_bytes()) if as_json else PlainLines(stdout_bytes(), models=models)
-    # Both must be the terminal: where a program reads the events, its own output is on the screen.
-    if as_json or not (is_terminal(sys.stdout) and is_terminal(sys.stderr)):
-        return lines
-    from edgeaudio.sinks.live import LiveLine
-
-    return LiveLine(sys.stderr, lines, models=models)
 
 
 def _tape(options: _Options) -> Tape | None:
@@ -221,21 +162,6 @@ def _tape(options: _Options) -> Tape | None:
     from edgeaudio.sinks.cutter import Tape
 
     return Tape(max(lengths))
-
-
-def _open_clips(options: _Options, tape: Tape | None) -> ClipSaver | None:
-    if options.clips_dir is None:
-        return None
-    from edgeaudio.sinks.clips import ClipSaver
-
-    return ClipSaver(
-        options.clips_dir,
-        pre_roll_s=options.pre_roll_s,
-        post_roll_s=options.post_roll_s,
-        limit_bytes=options.clips_limit_bytes,
-        wait=options.fast,
-        tape=tape,
-    )
 
 
 def _load(choice: Choice, options: _Options, profile: Profile) -> Spotter:

@@ -1,4 +1,4 @@
-"""Keep what was heard: one WAV file for each detection, with the seconds before and after it.
+"""Keep what was heard: one WAV file for each word or sound, with the seconds before and after it.
 
 A file appears under its name only when it is complete. The folder stays below a limit: the oldest
 clips go first, and nothing but clips is ever deleted. A full disk does not stop the listening: it
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeaudio.errors import OutputError
-from edgeaudio.events import Detection, Event
+from edgeaudio.events import Detection, Event, SoundEvent
 from edgeaudio.sinks.cutter import Cutter, Tape
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
@@ -30,14 +30,16 @@ _WAV_HEADER_BYTES = 44
 
 
 class ClipSaver(Cutter):
-    """Saves 16-bit WAV files named ``<UTC time>-<number>-<name>.wav``, one for each detection.
+    """Saves 16-bit WAV files named ``<UTC time>-<number>-<name>.wav``, one for each detection or sound.
+
+    Of a sound longer than the tape, its end is kept.
 
     Parameters
     ----------
     folder : Path
         Made if it is missing.
     pre_roll_s, post_roll_s : float, optional
-        Seconds kept before the start and after the end of the word.
+        Seconds kept before the start and after the end of the word or sound.
     limit_bytes : int, optional
         The most that the clips in the folder may take together.
     wait : bool, optional
@@ -69,8 +71,8 @@ class ClipSaver(Cutter):
         super().__init__(tape or Tape(pre_roll_s + post_roll_s), folder, "clips", wait=wait)
 
     def span(self, event: Event) -> tuple[int, int] | None:
-        """Return what surrounds a detection; other events have no clip."""
-        if not isinstance(event, Detection):
+        """Return what surrounds a detection or a sound; other events have no clip."""
+        if not isinstance(event, Detection | SoundEvent):
             return None
         return event.start_sample - self._pre, event.end_sample + self._post
 
