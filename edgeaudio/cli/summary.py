@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable
 
-from edgeaudio.events import Caption, Clipping, Detection, DeviceLost, DigitalSilence, Event, Gap
+from edgeaudio.events import (
+    Caption,
+    Clipping,
+    Detection,
+    DeviceLost,
+    DigitalSilence,
+    Event,
+    Gap,
+    SpeechEnd,
+    SpeechStart,
+)
 from edgeaudio.sinks.lines import CAUSES
 from edgeaudio.stats import EngineStats
 from edgeaudio.types import SAMPLE_RATE_HZ
@@ -25,15 +35,20 @@ class Tally:
         Tell of captions instead of detections.
     models : bool, optional
         Count the words of each model apart.
+    speech : bool, optional
+        Tell of speech instead of detections.
     """
 
-    def __init__(self, *, captions: bool = False, models: bool = False) -> None:
+    def __init__(self, *, captions: bool = False, models: bool = False, speech: bool = False) -> None:
         self._tells_captions = captions
+        self._tells_speech = speech
         self._tells_models = models
         self._names: Counter[str] = Counter()
         self._captions = 0
         self._words = 0
         self._orders: Counter[str] = Counter()
+        self._stretches = 0
+        self._speech_samples = 0
         self._gaps: Counter[str] = Counter()
         self._lost_samples: Counter[str] = Counter()
         self._troubles: Counter[str] = Counter()
@@ -47,6 +62,12 @@ class Tally:
                 self._latencies_s.append(event.latency_s)
         elif isinstance(event, Caption):
             self._count_caption(event)
+        elif isinstance(event, SpeechStart):
+            if event.latency_s:
+                self._latencies_s.append(event.latency_s)
+        elif isinstance(event, SpeechEnd):
+            self._stretches += 1
+            self._speech_samples += event.end_sample - event.start_sample
         elif isinstance(event, Gap) and event.cause != "paused":
             self._gaps[event.cause] += 1
             self._lost_samples[event.cause] += event.n_samples
@@ -83,7 +104,7 @@ class Tally:
         """
         heard_s = stats.processed_samples / SAMPLE_RATE_HZ
         facts = [("heard", f"{heard_s:.1f} s in {wall_s:.1f} s{_real_time_factor(stats.busy_s, heard_s)}")]
-        facts += self._findings()
+        facts += self._findings(heard_s)
         if self._latencies_s:
             ordered = sorted(self._latencies_s)
             p50, p95 = (_quantile(ordered, q) for q in (0.5, 0.95))
@@ -94,11 +115,20 @@ class Tally:
         facts += further
         return "\n".join(f"{name:<10}{fact}" for name, fact in facts)
 
-    def _findings(self) -> list[tuple[str, str]]:
+    def _findings(self, heard_s: float) -> list[tuple[str, str]]:
+        if self._tells_speech:
+            return [("speech", self._speech(heard_s))]
         if not self._tells_captions:
             return [("detected", _counts(self._names) or "nothing")]
         facts = [("captions", f"{self._captions}, {self._words} words" if self._captions else "none")]
         return [*facts, ("orders", _counts(self._orders))] if self._orders else facts
+
+    def _speech(self, heard_s: float) -> str:
+        if not self._stretches or not heard_s:
+            return "none"
+        speech_s = self._speech_samples / SAMPLE_RATE_HZ
+        share = f"{100 * speech_s / heard_s:.0f} % of what was heard"
+        return f"{speech_s:.1f} s in {_parts(self._stretches)}, {share}"
 
     def _losses(self, stats: EngineStats) -> str:
         losses = []
@@ -116,6 +146,10 @@ class Tally:
 
 def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name} {n}" for name, n in counter.most_common())
+
+
+def _parts(n: int) -> str:
+    return "one stretch" if n == 1 else f"{n} stretches"
 
 
 def _gaps(n: int) -> str:

@@ -14,6 +14,8 @@ from edgeaudio.events import (
     DigitalSilence,
     Event,
     Gap,
+    SpeechEnd,
+    SpeechStart,
 )
 from edgeaudio.sinks.lines import printable
 
@@ -41,7 +43,7 @@ class Status:
     ) -> None:
         self._clock = clock
         self._models = models
-        self._last: tuple[Detection, float] | None = None
+        self._last: tuple[Detection | SpeechStart | SpeechEnd, float] | None = None
         self._lost_s = 0.0
         self._warning: tuple[str, float] | None = None
         self._lasting_warning = ""
@@ -50,7 +52,7 @@ class Status:
     def note(self, event: Event) -> None:
         """Remember an event."""
         now = self._clock()
-        if isinstance(event, Detection):
+        if isinstance(event, Detection | SpeechStart | SpeechEnd):
             self._last = (event, now)
         elif isinstance(event, Gap) and event.cause != "paused":
             self._lost_s += event.n_samples / event.sample_rate_hz
@@ -73,9 +75,7 @@ class Status:
             warning = self._warning[0]
         parts = [f"! {warning}"] if warning else []
         if self._last:
-            event, at = self._last
-            name = f"{event.name} ({event.model})" if self._models else event.name
-            parts.append(f"{printable(name)} {event.score:.2f}, {_age(now - at)} ago")
+            parts.append(self._latest(*self._last, now))
         else:
             parts.append(f"listening {_age(heard_s)}")
         text = "  ".join([level, *parts])
@@ -84,6 +84,14 @@ class Status:
         if bar_columns >= 4:
             return f"{self._bar(level_dbfs, bar_columns)}  {text}"
         return text[: max(width - 1, 0)]
+
+    def _latest(self, event: Detection | SpeechStart | SpeechEnd, at: float, now: float) -> str:
+        if isinstance(event, SpeechStart):
+            return f"speech, {_age(now - at)}"
+        if isinstance(event, SpeechEnd):
+            return f"speech until {_age(now - at)} ago"
+        name = f"{event.name} ({event.model})" if self._models else event.name
+        return f"{printable(name)} {event.score:.2f}, {_age(now - at)} ago"
 
     def _bar(self, level_dbfs: float, columns: int) -> str:
         steps = len(self._blocks)

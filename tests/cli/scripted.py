@@ -1,7 +1,7 @@
 """``python -m tests.cli.scripted wake …``: the real command, with a model that follows a script.
 
 `wake` hears "computer" at 0.5 s, and every second from there on; `caption` hears "one two three" from
-0.4 s on, and again every three seconds.
+0.4 s on, and again every three seconds; `vad` hears speech in the second half of each second.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeaudio.cli import caption, wake
+from edgeaudio.cli import caption, vad, wake
 from edgeaudio.cli.main import main
 
 if TYPE_CHECKING:
     from edgeaudio.tasks.recognizer import Recognizer
     from edgeaudio.tasks.spotter import Spotter
+    from edgeaudio.tasks.vad import Vad
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "tests.cli.scripted"]
@@ -50,6 +51,15 @@ def load_recognizer(options: caption._Options, _profile: object) -> Recognizer:
         for start, text in ((0.4, "one"), (0.8, "two"), (1.2, "three"))
     ]
     return scripted_recognizer(words, endpoint=caption._endpoint(options))
+
+
+def load_vad(_options: object, _profile: object) -> Vad:
+    """Stand in for the loading of a detector of speech."""
+    from edgeaudio.models.manifest import Activity
+    from edgeaudio.testing import scripted_vad
+
+    activity = Activity(threshold=0.6, pre_roll_ms=100.0, least_off_ms=80.0)
+    return scripted_vad([(second + 0.52, second + 1.0) for second in range(100)], activity)
 
 
 @contextmanager
@@ -120,4 +130,5 @@ def read_until(process: subprocess.Popen[bytes], text: bytes) -> None:
 if __name__ == "__main__":
     wake._load = load
     caption._load = load_recognizer
+    vad._load = load_vad
     sys.exit(main())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeaudio.cli.summary import Tally
-from edgeaudio.events import Clipping, DeviceLost, DigitalSilence, Gap
+from edgeaudio.events import Clipping, DeviceLost, DigitalSilence, Gap, SpeechEnd, SpeechStart
 from edgeaudio.stats import CaptureStats, EngineStats
 from tests.sinks.samples import detection
 
@@ -52,3 +52,16 @@ def test_trouble_is_counted_once_each() -> None:
 def test_nothing_heard_divides_by_nothing() -> None:
     empty = EngineStats(capture=CaptureStats())
     assert Tally().summary(empty, 0.0).startswith("heard     0.0 s in 0.0 s\n")
+
+
+def test_speech_is_told_with_its_share() -> None:
+    tally = Tally(speech=True)
+    assert "speech    none" in tally.summary(stats(), 60).splitlines()
+    for start_s, end_s in ((1, 4), (10, 25.5)):
+        first, behind = round(start_s * 16_000), round(end_s * 16_000)
+        tally.emit(SpeechStart(model="m", score=1, start_sample=first, end_sample=first, latency_s=0.2))
+        tally.emit(SpeechEnd(model="m", score=1, start_sample=first, end_sample=behind, latency_s=0.9))
+    assert tally.summary(stats(), 60).splitlines()[1:3] == [
+        "speech    18.5 s in 2 stretches, 31 % of what was heard",
+        "latency   p50 0.20 s, p95 0.20 s",
+    ]

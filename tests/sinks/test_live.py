@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeaudio.events import Clipping, DeviceLost, DeviceRestored, DigitalSilence, Gap
+from edgeaudio.events import (
+    Clipping,
+    DeviceLost,
+    DeviceRestored,
+    DigitalSilence,
+    Gap,
+    SpeechEnd,
+    SpeechStart,
+)
 from edgeaudio.sinks.live import LiveLine
 from tests.sinks.samples import detection
 
@@ -168,3 +176,16 @@ def test_closing_takes_the_line_away(clock: Clock) -> None:
     line.close()
     line.close()
     assert terminal.shown() == ""
+
+
+def test_tells_for_how_long_somebody_speaks(clock: Clock) -> None:
+    terminal = Terminal()
+    live = LiveLine(terminal, width=lambda: 60, clock=clock)
+    live.emit(SpeechStart(model="vad", score=0.9, start_sample=0, end_sample=4000, latency_s=0.1))
+    clock.now_s += 3
+    live.draw(-20.0, 10.0)
+    assert terminal.shown().endswith("dBFS  speech, 3 s")
+    live.emit(SpeechEnd(model="vad", score=0.9, start_sample=0, end_sample=64_000, latency_s=0.1))
+    clock.now_s += 70
+    live.draw(-20.0, 80.0)
+    assert terminal.shown().endswith("dBFS  speech until 1 min ago")
