@@ -17,7 +17,7 @@ def read_all(source: Source, block: int = 1600) -> Samples:
     """Everything that a finite source delivers."""
     read: list[Samples] = []
     while True:
-        n = min(source.wait(block, timeout_s=10.0), block)
+        n = min(source.wait(block, timeout_s=60.0), block)
         view = source.ring.peek(n)
         assert view is not None
         read.append(view.copy())

@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from edgeaudio.web import CaptionServer
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 """Nothing here takes longer, on a machine that does other things besides."""
 
 Serve = Callable[..., CaptionServer]

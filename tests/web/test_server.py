@@ -101,8 +101,8 @@ def test_a_viewer_that_does_not_read_holds_up_nobody_and_catches_up(serve):
         server.emit(caption(*spoken("the end"), caption_id=3000, final=True))
         while not _tells(json.loads(viewer.recv(timeout=PATIENCE_S)), "the end"):
             pass  # on a busy machine even a viewer that reads falls behind, and is told the state anew
-        # Waiting for a viewer would take until it reads, which is never: nothing here is near a second.
-        assert longest_s < 1.0
+        # Waiting for a viewer would take until it is cut for not reading, 30 s: nothing here is near that.
+        assert longest_s < 10.0
         n_captions = 0
         while True:  # now it reads
             message = deaf.recv(timeout=PATIENCE_S)
