@@ -23,6 +23,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "wake": "Listen for wake words and spoken commands.",
     "caption": "Write down what is said, live.",
+    "sounds": "Tell which sounds there are, from when to when.",
     "vad": "Tell when somebody speaks.",
     "label": "Write down what is said in recordings, and when.",
     "profile": "Measure what listening costs here, and how late the answers are.",

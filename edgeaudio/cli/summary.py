@@ -13,6 +13,8 @@ from edgeaudio.events import (
     DigitalSilence,
     Event,
     Gap,
+    SoundEvent,
+    SpeakerTurn,
     SpeechEnd,
     SpeechStart,
 )
@@ -29,21 +31,30 @@ _LATENCIES_KEPT = 10_000
 class Tally:
     """A sink that only counts.
 
+    What was listened for is told even if there was none of it: words by default. What was heard besides
+    is told as well.
+
     Parameters
     ----------
-    captions : bool, optional
-        Tell of captions instead of detections.
+    captions, sounds, speech : bool, optional
+        What was listened for instead of words.
     models : bool, optional
         Count the words of each model apart.
-    speech : bool, optional
-        Tell of speech instead of detections.
     """
 
-    def __init__(self, *, captions: bool = False, models: bool = False, speech: bool = False) -> None:
-        self._tells_captions = captions
-        self._tells_speech = speech
+    def __init__(
+        self,
+        *,
+        captions: bool = False,
+        models: bool = False,
+        sounds: bool = False,
+        speech: bool = False,
+    ) -> None:
+        self._wanted = {"captions": captions, "sounds": sounds, "speech": speech}
         self._tells_models = models
         self._names: Counter[str] = Counter()
+        self._sounds: Counter[str] = Counter()
+        self._speakers: Counter[str] = Counter()
         self._captions = 0
         self._words = 0
         self._orders: Counter[str] = Counter()
@@ -62,12 +73,8 @@ class Tally:
                 self._latencies_s.append(event.latency_s)
         elif isinstance(event, Caption):
             self._count_caption(event)
-        elif isinstance(event, SpeechStart):
-            if event.latency_s:
-                self._latencies_s.append(event.latency_s)
-        elif isinstance(event, SpeechEnd):
-            self._stretches += 1
-            self._speech_samples += event.end_sample - event.start_sample
+        elif isinstance(event, SoundEvent | SpeechStart | SpeechEnd | SpeakerTurn):
+            self._count_stretch(event)
         elif isinstance(event, Gap) and event.cause != "paused":
             self._gaps[event.cause] += 1
             self._lost_samples[event.cause] += event.n_samples
@@ -89,6 +96,18 @@ class Tally:
             self._words += len(event.words)
             if event.command is not None:
                 self._orders[event.command] += 1
+
+    def _count_stretch(self, event: SoundEvent | SpeechStart | SpeechEnd | SpeakerTurn) -> None:
+        # Of speech, somebody waits for the start.
+        if event.latency_s and not isinstance(event, SpeechEnd):
+            self._latencies_s.append(event.latency_s)
+        if isinstance(event, SoundEvent):
+            self._sounds[event.name] += 1
+        elif isinstance(event, SpeakerTurn):
+            self._speakers[event.name or "somebody unknown"] += 1
+        elif isinstance(event, SpeechEnd):
+            self._stretches += 1
+            self._speech_samples += event.end_sample - event.start_sample
 
     def summary(self, stats: EngineStats, wall_s: float, further: Iterable[tuple[str, str]] = ()) -> str:
         """Say what was heard, found and lost, one fact a line.
@@ -116,16 +135,24 @@ class Tally:
         return "\n".join(f"{name:<10}{fact}" for name, fact in facts)
 
     def _findings(self, heard_s: float) -> list[tuple[str, str]]:
-        if self._tells_speech:
-            return [("speech", self._speech(heard_s))]
-        if not self._tells_captions:
-            return [("detected", _counts(self._names) or "nothing")]
-        facts = [("captions", f"{self._captions}, {self._words} words" if self._captions else "none")]
-        return [*facts, ("orders", _counts(self._orders))] if self._orders else facts
+        found = {
+            "detected": _counts(self._names),
+            "captions": f"{self._captions}, {self._words} words" if self._captions else "",
+            "orders": _counts(self._orders),
+            "sounds": _counts(self._sounds),
+            "speech": self._speech(heard_s),
+            "speakers": _counts(self._speakers),
+        }
+        wanted = {**self._wanted, "detected": not any(self._wanted.values())}
+        return [
+            (what, told or ("nothing" if what == "detected" else "none"))
+            for what, told in found.items()
+            if told or wanted.get(what)
+        ]
 
     def _speech(self, heard_s: float) -> str:
         if not self._stretches or not heard_s:
-            return "none"
+            return ""
         speech_s = self._speech_samples / SAMPLE_RATE_HZ
         share = f"{100 * speech_s / heard_s:.0f} % of what was heard"
         return f"{speech_s:.1f} s in {_parts(self._stretches)}, {share}"

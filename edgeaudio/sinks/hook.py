@@ -19,9 +19,18 @@ import threading
 from collections.abc import Callable
 
 from edgeaudio.errors import UsageError
-from edgeaudio.events import Caption, Detection, Event, SpeechEnd, SpeechStart, encode_event
+from edgeaudio.events import (
+    Caption,
+    Detection,
+    Event,
+    SoundEvent,
+    SoundStart,
+    SpeechEnd,
+    SpeechStart,
+    encode_event,
+)
 
-__all__ = ["CommandHook", "is_detection", "is_final_caption", "is_speech", "parse_command"]
+__all__ = ["CommandHook", "is_detection", "is_final_caption", "is_sound", "is_speech", "parse_command"]
 
 _LOG = logging.getLogger(__name__)
 _DYING_S = 1.0
@@ -36,6 +45,11 @@ def is_detection(event: Event) -> bool:
 def is_final_caption(event: Event) -> bool:
     """Say whether something was said and is written down for good."""
     return isinstance(event, Caption) and event.final and bool(event.words)
+
+
+def is_sound(event: Event) -> bool:
+    """Say whether a sound was heard, or has begun."""
+    return isinstance(event, SoundStart | SoundEvent)
 
 
 def is_speech(event: Event) -> bool:

@@ -14,6 +14,9 @@ from edgeaudio.events import (
     DigitalSilence,
     Event,
     Gap,
+    SoundEvent,
+    SoundStart,
+    SpeakerTurn,
     SpeechEnd,
     SpeechStart,
 )
@@ -23,6 +26,7 @@ __all__ = ["Status", "speaks"]
 
 _FLOOR_DBFS = -60.0
 _WARNING_AGE_S = 10.0
+_Heard = Detection | SoundStart | SoundEvent | SpeechStart | SpeechEnd | SpeakerTurn
 
 
 class Status:
@@ -43,7 +47,7 @@ class Status:
     ) -> None:
         self._clock = clock
         self._models = models
-        self._last: tuple[Detection | SpeechStart | SpeechEnd, float] | None = None
+        self._last: tuple[_Heard, float] | None = None
         self._lost_s = 0.0
         self._warning: tuple[str, float] | None = None
         self._lasting_warning = ""
@@ -52,7 +56,7 @@ class Status:
     def note(self, event: Event) -> None:
         """Remember an event."""
         now = self._clock()
-        if isinstance(event, Detection | SpeechStart | SpeechEnd):
+        if isinstance(event, _Heard):
             self._last = (event, now)
         elif isinstance(event, Gap) and event.cause != "paused":
             self._lost_s += event.n_samples / event.sample_rate_hz
@@ -85,11 +89,13 @@ class Status:
             return f"{self._bar(level_dbfs, bar_columns)}  {text}"
         return text[: max(width - 1, 0)]
 
-    def _latest(self, event: Detection | SpeechStart | SpeechEnd, at: float, now: float) -> str:
+    def _latest(self, event: _Heard, at: float, now: float) -> str:
         if isinstance(event, SpeechStart):
             return f"speech, {_age(now - at)}"
         if isinstance(event, SpeechEnd):
             return f"speech until {_age(now - at)} ago"
+        if isinstance(event, SpeakerTurn):
+            return f"{printable(event.name or 'somebody unknown')}, {_age(now - at)} ago"
         name = f"{event.name} ({event.model})" if self._models else event.name
         return f"{printable(name)} {event.score:.2f}, {_age(now - at)} ago"
 

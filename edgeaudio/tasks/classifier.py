@@ -22,7 +22,7 @@ from edgeaudio.tasks.stepping import Stepper
 from edgeaudio.tasks.trigger import check_threshold
 from edgeaudio.types import Frames
 
-__all__ = ["Classifier"]
+__all__ = ["Classifier", "check_sound"]
 
 _FLUSH_S = 0.3
 """What is played after the end of a stream: a network is sure of a sound when it has heard what follows."""
@@ -228,19 +228,25 @@ def _settled(
     activity = manifest.stretches
     if isinstance(threshold, Mapping):
         for label, value in threshold.items():
-            check_threshold(value, f"the threshold of {_known(label, manifest)!r}")
+            check_threshold(value, f"the threshold of {check_sound(label, manifest)!r}")
         activity = msgspec.structs.replace(activity, thresholds={**activity.thresholds, **threshold})
     elif threshold is not None:
         activity = msgspec.structs.replace(activity, threshold=check_threshold(threshold), thresholds={})
     if names is not None:
-        wanted = {_known(name, manifest) for name in names}
+        wanted = {check_sound(name, manifest) for name in names}
         silent = tuple(label for label in manifest.labels if label not in wanted)
         activity = msgspec.structs.replace(activity, silent_labels=silent)
     return activity
 
 
-def _known(name: str, manifest: ModelManifest) -> str:
-    """Return `name` if the model tells of that sound."""
+def check_sound(name: str, manifest: ModelManifest) -> str:
+    """Return `name` if the model tells of that sound.
+
+    Raises
+    ------
+    UsageError
+        If it does not, with the nearest one of which it does.
+    """
     sounds = manifest.spotted
     if name not in sounds:
         near = nearest(name, list(sounds))
