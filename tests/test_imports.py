@@ -29,7 +29,7 @@ LAYERS = (
     ("tasks",),
     ("aio", "engine", "framering", "listener", "outbox", "reader", "shedding", "worker"),
     ("evaluation", "profiling", "sinks", "testing", "web"),
-    ("training",),
+    ("explaining", "training"),
     ("cli", "__main__"),
 )
 LAYER_OF = {name: height for height, names in enumerate(LAYERS) for name in names}

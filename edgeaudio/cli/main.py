@@ -25,6 +25,8 @@ _COMMANDS = {
     "caption": "Write down what is said, live.",
     "sounds": "Tell which sounds there are, from when to when.",
     "vad": "Tell when somebody speaks.",
+    "speaker": "Tell by the voice who speaks, among people who were enrolled.",
+    "listen": "Listen with any set of tasks, as a file says.",
     "label": "Write down what is said in recordings, and when.",
     "profile": "Measure what listening costs here, and how late the answers are.",
     "devices": "List the microphones.",
@@ -34,6 +36,7 @@ _COMMANDS = {
     "calibrate": "Set a wake word's threshold for this room.",
     "enrol": "Enrol a word of your own, or a voice, from a few recordings.",
     "ledger": "Review what sounded like a wake word.",
+    "explain": "Show which moment and which frequencies an answer came from.",
     "evaluate": "Measure a model on recordings.",
     "train": "Train a model and export it.",
 }
