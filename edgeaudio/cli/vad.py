@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ from edgeaudio.cli.common import (
     quiet_libraries,
     seconds,
     size,
-    stdout_bytes,
 )
 from edgeaudio.cli.listening import (
     HookOptions,
@@ -36,7 +34,6 @@ from edgeaudio.cli.startup import load_numba
 
 if TYPE_CHECKING:
     from edgeaudio.profiles import Profile, Runtime
-    from edgeaudio.sinks import Sink
     from edgeaudio.sinks.speech_clips import SpeechClips
     from edgeaudio.tasks.vad import Vad
 
@@ -129,7 +126,7 @@ def _run(options: _Options) -> None:
         source = open_source(options, profile)
         task = _load(options, profile)
 
-        from edgeaudio.cli.session import Session
+        from edgeaudio.cli.session import Session, line_output
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
@@ -139,7 +136,7 @@ def _run(options: _Options) -> None:
             if source.live
             else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
         )
-        output, tally = _output(as_json=options.as_json), Tally(speech=True)
+        output, tally = line_output(as_json=options.as_json), Tally(speech=True)
         others = [clips] if clips is not None else []
         Session(engine, events, signals, output, tally, hook=hook, others=others).listen()
 
@@ -175,19 +172,6 @@ def _load(options: _Options, profile: Profile) -> Vad:
         pre_roll_s=options.pre_roll_s,
         hangover_s=options.hangover_s,
     )
-
-
-def _output(*, as_json: bool) -> Sink:
-    from edgeaudio.cli.session import is_terminal
-    from edgeaudio.sinks.lines import JsonLines, PlainLines
-
-    lines: Sink = JsonLines(stdout_bytes()) if as_json else PlainLines(stdout_bytes())
-    # Both must be the terminal: where a program reads the events, its own output is on the screen.
-    if as_json or not (is_terminal(sys.stdout) and is_terminal(sys.stderr)):
-        return lines
-    from edgeaudio.sinks.live import LiveLine
-
-    return LiveLine(sys.stderr, lines)
 
 
 def _open_clips(options: _Options) -> SpeechClips | None:

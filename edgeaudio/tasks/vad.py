@@ -76,6 +76,10 @@ class Vad:
         self._hysteresis = Hysteresis(manifest.labels, activity, frame_ms=self._stepper.frame_ms)
         self._column = manifest.labels.index(manifest.spotted[0])
         self._pre_roll = round(activity.pre_roll_ms * self.spec.sample_rate_hz / 1000)
+        least_on = max(1, round(activity.least_on_ms / self._stepper.frame_ms))
+        late = least_on + self._hysteresis.lag_frames + self._stepper.n_out
+        self.reach_samples = self._pre_roll + late * manifest.stride * self.spec.hop_samples
+        """How far back the beginning of speech may lie, at most, when it is told."""
         self._flush_s = _FLUSH_S + (activity.smoothing_ms + activity.least_on_ms) / 1000
         n_out = self._stepper.n_out
         # Whole steps, so that none is cut in two where the ring begins anew.
@@ -218,6 +222,7 @@ class Vad:
         heard_end = self._stepper.heard_end
         events: list[Event] = []
         for _ in self._stepper.play_on(self._flush_s):
+            self._remember()
             self._tell(self._hysteresis.process(self._stepper.posteriors), events)
         self._tell(self._hysteresis.flush(), events)
         return [
