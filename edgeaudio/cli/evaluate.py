@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeaudio.cli.common import json_option, log_level_option, print_json, print_table
+from edgeaudio.cli.common import json_option, log_level_option, print_json
+from edgeaudio.cli.confusion import print_accuracy, print_confusion
 from edgeaudio.cli.evaluate_captions import captions
+from edgeaudio.cli.evaluate_sounds import sounds
 from edgeaudio.cli.evaluate_wake import load_scorer, wake
 from edgeaudio.cli.listening import backend_option, profile_option
 from edgeaudio.cli.progress import progress_bar
@@ -33,6 +35,7 @@ def evaluate() -> None:
 
 
 evaluate.add_command(captions)
+evaluate.add_command(sounds)
 evaluate.add_command(wake)
 
 
@@ -74,22 +77,5 @@ def commands(
 
 
 def _print_commands(result: CommandsResult) -> None:
-    low, high = result.interval
-    click.echo(
-        f"accuracy {100 * result.accuracy:.2f} %  (95 % interval {100 * low:.2f} to {100 * high:.2f} %), "
-        f"{result.correct} of {result.clips} recordings\n"
-    )
-    predicted = sorted({label for row in result.confusion.values() for label in row})
-    columns = [label for label in result.labels if label in predicted]
-    header = ["true \\ heard", *columns, "recall", "95 %"]
-    recall, intervals = result.per_class, result.per_class_interval
-    rows = [
-        [
-            label,
-            *(str(row.get(column) or "-") for column in columns),
-            f"{100 * recall[label]:.1f}",
-            f"{100 * intervals[label][0]:.1f}-{100 * intervals[label][1]:.1f}",
-        ]
-        for label, row in result.confusion.items()
-    ]
-    print_table(header, rows)
+    print_accuracy(result.accuracy, result.interval, result.correct, result.clips)
+    print_confusion(result.labels, result.confusion, result.per_class, result.per_class_interval)

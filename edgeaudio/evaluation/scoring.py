@@ -1,41 +1,65 @@
-"""A model's posteriors for recordings, through the very frontend, spotter and graph that run live."""
+"""A model's posteriors for recordings, through the very frontend, task and graph that run live."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from edgeaudio.events import Event
 from edgeaudio.frontend import Frontend
-from edgeaudio.tasks.spotter import Spotter
+from edgeaudio.models.manifest import ModelManifest
+from edgeaudio.tasks.base import Task
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
 
-__all__ = ["Progress", "Scorer"]
+__all__ = ["Progress", "Scored", "Scorer"]
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total) after each recording."""
 
 
+class Scored(Task, Protocol):
+    """A task that shows what it decides on: a spotter, a classifier of sounds, a detector of speech."""
+
+    @property
+    def manifest(self) -> ModelManifest:
+        """All facts of the model."""
+
+    @property
+    def runtime(self) -> str:
+        """The runtime really used."""
+
+    @property
+    def posteriors(self) -> Frames:
+        """``[n_out, n_labels]`` posteriors of the latest step, not smoothed; a view valid until the next."""
+
+
 class Scorer:
-    """Streams audio through a spotter and returns the posteriors it decides on.
+    """Streams audio through a task and returns the posteriors it decides on.
 
     Parameters
     ----------
-    spotter : Spotter
+    task : Scored
         The model; it belongs to the scorer from now on.
+
+    Attributes
+    ----------
+    events : list of Event
+        What the task decided since the last reset.
     """
 
-    def __init__(self, spotter: Spotter) -> None:
-        self.manifest = spotter.manifest
-        self._spotter = spotter
-        self._frontend = Frontend(spotter.spec)
-        self._n_waiting = 0  # frames that the spotter holds until they make a step
+    def __init__(self, task: Scored) -> None:
+        self.manifest = task.manifest
+        self.events: list[Event] = []
+        self._task = task
+        self._frontend = Frontend(task.spec)
+        self._n_waiting = 0  # frames that the task holds until they make a step
 
     @property
     def runtime(self) -> str:
         """What computes the posteriors."""
-        return self._spotter.runtime
+        return self._task.runtime
 
     @property
     def output_period_s(self) -> float:
@@ -50,7 +74,8 @@ class Scorer:
     def reset(self) -> None:
         """Begin a new stream."""
         self._frontend.reset()
-        self._spotter.reset()
+        self._task.reset()
+        self.events = []
         self._n_waiting = 0
 
     def process(self, samples: Samples) -> Frames:
@@ -59,11 +84,15 @@ class Scorer:
         step = self.manifest.step_frames
         posteriors = [np.zeros((0, len(self.manifest.labels)), dtype=np.float32)]
         while len(frames):
-            # At most one step a call, since the spotter shows the posteriors of its latest one.
+            # At most one step a call, since the task shows the posteriors of its latest one.
             n = min(step - self._n_waiting, len(frames))
-            self._spotter.process(frames[:n])
+            self.events += self._task.process(frames[:n])
             frames = frames[n:]
             self._n_waiting = (self._n_waiting + n) % step
             if self._n_waiting == 0:
-                posteriors.append(self._spotter.posteriors.copy())
+                posteriors.append(self._task.posteriors.copy())
         return np.concatenate(posteriors)
+
+    def finish(self) -> None:
+        """Let the task decide about the end of the stream; afterwards only `reset` makes sense."""
+        self.events += self._task.flush()

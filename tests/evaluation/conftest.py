@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from edgeaudio.backends.base import Signature
 from edgeaudio.cli.main import main
 from edgeaudio.evaluation.scoring import Scorer
 from edgeaudio.frontend import Frontend, FrontendSpec
-from edgeaudio.models.manifest import ClipDecision, Decision, ModelManifest
+from edgeaudio.models.manifest import Activity, ClipDecision, Decision, ModelManifest
 from edgeaudio.tasks.spotter import Spotter
 from edgeaudio.testing import scripted_manifest
 from edgeaudio.training.export import write_bundle
@@ -88,11 +89,9 @@ def make_manifest(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture(scope="session")
-def tone_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder: 1 kHz is "yes", 3 kHz "no", 5 kHz unknown, and anything soft is silence."""
+def write_tones(folder: Path, labels: Sequence[str], **facts: Any) -> Path:
+    """Write a model that hears 1, 3 and 5 kHz, and as the last label anything soft."""
     spec = FrontendSpec()
-    labels = ("yes", "no", "unknown", "silence")
     weight = np.zeros((len(labels), spec.n_bands, 4), dtype=np.float32)
     for label, band in enumerate(bands(spec, WORD_HZ, OTHER_HZ, 5000)):
         weight[label, band, -1] = 1.0
@@ -101,21 +100,31 @@ def tone_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(3)
     sounds = [tone(hz, 2.0, level) for hz in (WORD_HZ, OTHER_HZ, 5000) for level in (0.01, 0.1, 0.5)]
     sounds.append(rng.normal(0, 1e-4, 32_000).astype(np.float32))
-    folder = tmp_path_factory.mktemp("models") / "tones"
     write_bundle(
         graph,
         [Frontend(spec).process(sound).copy() for sound in sounds],
         out_dir=folder,
         name="tones",
-        kind="commands",
         version="1",
         description="Hears tones",
         licence="Apache-2.0",
         data=(),
         frontend=spec,
         labels=labels,
-        activation="softmax",
         step_frames=8,
+        **facts,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tone_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: 1 kHz is "yes", 3 kHz "no", 5 kHz unknown, and anything soft is silence."""
+    return write_tones(
+        tmp_path_factory.mktemp("models") / "tones",
+        ("yes", "no", "unknown", "silence"),
+        kind="commands",
+        activation="softmax",
         decision=Decision(
             threshold=0.6,
             smoothing_ms=80.0,
@@ -124,4 +133,15 @@ def tone_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clip=ClipDecision(word_threshold=0.6, silence_threshold=0.6),
         ),
     )
-    return folder
+
+
+@pytest.fixture(scope="session")
+def sounds_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder: 1 kHz is a dog, 3 kHz rain, 5 kHz a rooster."""
+    return write_tones(
+        tmp_path_factory.mktemp("models") / "tones",
+        ("dog_bark", "rain", "rooster", "silence"),
+        kind="sounds",
+        activation="sigmoid",
+        activity=Activity(threshold=0.6, smoothing_ms=80.0, silent_labels=("silence",)),
+    )
