@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["StopSignals", "Ticker"]
+__all__ = ["HangUps", "StopSignals", "Ticker"]
 
 
 class StopSignals:
@@ -19,12 +19,18 @@ class StopSignals:
 
     The handler itself only notes the signal: it may interrupt the main thread anywhere, also while
     that holds a lock that a clean end needs. A thread of its own calls what stops the work.
+
+    Parameters
+    ----------
+    hang_up : bool
+        Whether SIGHUP is one of them.
     """
 
     # timeout(1) signals its child and then the group that the child is in: two signals, one wish.
     _ONE_WISH_S = 0.3
 
-    def __init__(self) -> None:
+    def __init__(self, *, hang_up: bool = True) -> None:
+        self._hang_up = hang_up
         self.received: int | None = None
         self.on_second: Callable[[], None] | None = None
         """Called from the handler before a second signal ends the process."""
@@ -36,7 +42,7 @@ class StopSignals:
     def caught(self) -> Iterator[None]:
         """Catch the signals inside the with block; afterwards they do what they did before."""
         numbers = [signal.SIGINT, signal.SIGTERM]
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup wants it to live on
+        if self._hang_up and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup wants it to live on
             numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, self._note) for number in numbers}
         try:
@@ -68,6 +74,51 @@ class StopSignals:
                 self.on_second()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+class HangUps:
+    """Calls a function for each SIGHUP, one after the other, in a thread of its own.
+
+    Signals that come while it runs are one: whatever they are about, it is looked at once more.
+    """
+
+    def __init__(self) -> None:
+        self._came = False
+        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()  # put() is reentrant
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Catch the signal inside the with block; what comes before `watch` waits for it."""
+        before = signal.signal(signal.SIGHUP, self._note)
+        try:
+            yield
+        finally:
+            self.close()
+            signal.signal(signal.SIGHUP, before)
+
+    def watch(self, call: Callable[[], None]) -> None:
+        """Call `call` for each signal from now on."""
+
+        def wait() -> None:
+            while self._wake.get():
+                self._came = False
+                call()
+
+        self._thread = threading.Thread(target=wait, name="edgeaudio-reload", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Call no more; a call under way has ended when this returns."""
+        if self._thread is not None:
+            self._wake.put(False)
+            self._thread.join()
+            self._thread = None
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        if not self._came:
+            self._came = True
+            self._wake.put(True)
 
 
 class Ticker:

@@ -35,6 +35,7 @@ from edgeaudio.cli.recognition import (
     RecognizerOptions,
     check_recognizer,
     load_recognizer,
+    make_endpoint,
     recognizer_options,
 )
 from edgeaudio.cli.startup import load_numba
@@ -202,16 +203,7 @@ def _load(options: _Options, profile: Profile) -> Recognizer:
 
 
 def _endpoint(options: _Options) -> Endpoint:
-    from edgeaudio.tasks.endpoint import Endpoint
-
-    rules = Endpoint()
-    silence_s = options.end_silence_s or rules.silence_s
-    return Endpoint(
-        silence_s=silence_s,
-        pause_s=min(rules.pause_s, silence_s),
-        complete_s=options.end_complete_s or min(rules.complete_s, silence_s),
-        max_s=options.max_length_s or rules.max_s,
-    )
+    return make_endpoint(options.end_silence_s, options.end_complete_s, options.max_length_s)
 
 
 def _output(options: _Options) -> Sink:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from edgeaudio.tasks.endpoint import Endpoint
     from edgeaudio.tasks.recognizer import Recognizer
 
-__all__ = ["RecognizerOptions", "check_recognizer", "load_recognizer", "recognizer_options"]
+__all__ = [
+    "RecognizerOptions",
+    "check_recognizer",
+    "load_recognizer",
+    "make_endpoint",
+    "recognizer_options",
+]
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
 _DEFAULT_MODEL = "captions-en-small"
@@ -104,4 +110,18 @@ def load_recognizer(
         endpoint=endpoint,
         decoder=options.decoder,
         profile=profile,
+    )
+
+
+def make_endpoint(silence_s: float | None, complete_s: float | None, max_s: float | None) -> Endpoint:
+    """Return the rules by which captions end, of which None is the usual one."""
+    from edgeaudio.tasks.endpoint import Endpoint
+
+    rules = Endpoint()
+    silence_s = silence_s or rules.silence_s
+    return Endpoint(
+        silence_s=silence_s,
+        pause_s=min(rules.pause_s, silence_s),
+        complete_s=complete_s or min(rules.complete_s, silence_s),
+        max_s=max_s or rules.max_s,
     )

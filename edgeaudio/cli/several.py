@@ -13,9 +13,11 @@ from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.frontend import FrontendSpec
+    from edgeaudio.profiles import Profile, Runtime
     from edgeaudio.tasks.base import Task
+    from edgeaudio.tasks.spotter import Spotter
 
-__all__ = ["Choice", "Threshold", "check_names", "choose_models", "sharing", "threshold"]
+__all__ = ["Choice", "Threshold", "check_names", "choose_models", "load_spotter", "sharing", "threshold"]
 
 
 class Threshold(NamedTuple):
@@ -71,6 +73,19 @@ def choose_models(names: Sequence[str], thresholds: Sequence[Threshold]) -> list
             raise UsageError(f"--threshold was given twice for {model or 'all models'}", hint="Give it once.")
         scores[key] = score
     return [Choice(folder, scores.get(key, scores.get(None))) for key, folder in folders.items()]
+
+
+def load_spotter(choice: Choice, backend: Runtime | None, profile: Profile) -> Spotter:
+    """Load a model, or a word that was enrolled."""
+    from edgeaudio.models.enrolments import holds_enrolment
+    from edgeaudio.tasks.spotter import Spotter
+
+    folder, score = choice.folder, choice.threshold
+    if holds_enrolment(folder):
+        from edgeaudio.tasks.enrolled import enrolled_spotter
+
+        return enrolled_spotter(folder, backend=backend, threshold=score, profile=profile)
+    return Spotter.load(folder, backend=backend, threshold=score, profile=profile)
 
 
 def _named(model: str, given: dict[Path, set[str]]) -> Path:

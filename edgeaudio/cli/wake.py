@@ -31,7 +31,15 @@ from edgeaudio.cli.listening import (
     settle_profile,
     source_options,
 )
-from edgeaudio.cli.several import Choice, Threshold, check_names, choose_models, sharing, threshold
+from edgeaudio.cli.several import (
+    Choice,
+    Threshold,
+    check_names,
+    choose_models,
+    load_spotter,
+    sharing,
+    threshold,
+)
 from edgeaudio.cli.startup import load_numba
 
 if TYPE_CHECKING:
@@ -165,13 +173,4 @@ def _tape(options: _Options) -> Tape | None:
 
 
 def _load(choice: Choice, options: _Options, profile: Profile) -> Spotter:
-    from edgeaudio.models.enrolments import holds_enrolment
-    from edgeaudio.tasks.spotter import Spotter
-
-    if holds_enrolment(choice.folder):
-        from edgeaudio.tasks.enrolled import enrolled_spotter
-
-        return enrolled_spotter(
-            choice.folder, backend=options.backend, threshold=choice.threshold, profile=profile
-        )
-    return Spotter.load(choice.folder, backend=options.backend, threshold=choice.threshold, profile=profile)
+    return load_spotter(choice, options.backend, profile)

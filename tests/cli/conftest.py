@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from edgeaudio.cli import caption, common, vad, wake
+from edgeaudio.cli import caption, common, listen_tasks, vad, wake
 from edgeaudio.cli.main import main
 from edgeaudio.sinks.clips import write_wav
 from edgeaudio.types import SAMPLE_RATE_HZ
-from tests.cli.scripted import load, load_recognizer, load_vad
+from tests.cli.scripted import LISTED, load, load_recognizer, load_vad
 
 
 class Outcome(NamedTuple):
@@ -46,6 +46,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Listen with models that follow a script, see `tests.cli.scripted`."""
     monkeypatch.setattr(wake, "_load", load)
     monkeypatch.setattr(caption, "_load", load_recognizer)
+    monkeypatch.setattr(listen_tasks, "LOADERS", {**listen_tasks.LOADERS, **LISTED})
     monkeypatch.setattr(vad, "_load", load_vad)
 
 

@@ -22,10 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeaudio.cli import caption, vad, wake
+import msgspec
+
+from edgeaudio.cli import caption, listen_tasks, vad, wake
 from edgeaudio.cli.main import main
 
 if TYPE_CHECKING:
+    from edgeaudio.cli.listen_config import CaptionTask, WakeTask
+    from edgeaudio.tasks.endpoint import Endpoint
     from edgeaudio.tasks.recognizer import Recognizer
     from edgeaudio.tasks.spotter import Spotter
     from edgeaudio.tasks.vad import Vad
@@ -43,6 +47,11 @@ def load(_name: str, _options: object, _profile: object) -> Spotter:
 
 def load_recognizer(options: caption._Options, _profile: object) -> Recognizer:
     """Stand in for the loading of a recogniser."""
+    return scripted_captions(caption._endpoint(options))
+
+
+def scripted_captions(endpoint: Endpoint | None = None) -> Recognizer:
+    """Return a recogniser that follows the script."""
     from edgeaudio.testing import scripted_recognizer
 
     words = [
@@ -50,7 +59,7 @@ def load_recognizer(options: caption._Options, _profile: object) -> Recognizer:
         for second in range(0, 3600, 3)
         for start, text in ((0.4, "one"), (0.8, "two"), (1.2, "three"))
     ]
-    return scripted_recognizer(words, endpoint=caption._endpoint(options))
+    return scripted_recognizer(words, endpoint=endpoint)
 
 
 def load_vad(_options: object, _profile: object) -> Vad:
@@ -60,6 +69,25 @@ def load_vad(_options: object, _profile: object) -> Vad:
 
     activity = Activity(threshold=0.6, pre_roll_ms=100.0, least_off_ms=80.0)
     return scripted_vad([(second + 0.52, second + 1.0) for second in range(100)], activity)
+
+
+def load_listed_wake(section: WakeTask, _place: object) -> Spotter:
+    """Stand in for the loading of wake words in `listen`."""
+    return _named(load("", None, None), section.model)
+
+
+def load_listed_captions(section: CaptionTask, _place: object) -> Recognizer:
+    """Stand in for the loading of captions in `listen`."""
+    return _named(scripted_captions(), section.model)
+
+
+LISTED = {"wake": load_listed_wake, "caption": load_listed_captions}
+
+
+def _named(task: Any, name: str) -> Any:
+    """Give a task the name of the model that it stands in for: two of one name are refused."""
+    task._manifest = msgspec.structs.replace(task._manifest, name=name)
+    return task
 
 
 @contextmanager
@@ -130,5 +158,6 @@ def read_until(process: subprocess.Popen[bytes], text: bytes) -> None:
 if __name__ == "__main__":
     wake._load = load
     caption._load = load_recognizer
+    listen_tasks.LOADERS.update(LISTED)
     vad._load = load_vad
     sys.exit(main())
