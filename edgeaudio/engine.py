@@ -28,6 +28,7 @@ from edgeaudio.tasks.base import Task, in_background
 from edgeaudio.types import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
+    from edgeaudio.dsp.denoise import Denoiser
     from edgeaudio.sources import Source
     from edgeaudio.worker import Worker
 
@@ -64,11 +65,15 @@ class Engine:
         Events that wait for a slow caller; further ones are dropped and counted, see `Outbox`.
     history : History, optional
         Also gets all audio, for whoever saves clips.
+    denoise : Denoiser, optional
+        Reduces noise in what the tasks hear. Levels are measured in the audio as it was recorded, and
+        that is what `history` gets. Positions stay what they are; decisions come up to
+        ``denoise.delay_samples`` later, which their ``latency_s`` counts.
 
     Raises
     ------
     UsageError
-        No task, or a `max_lag_ms` shorter than two hops.
+        No task, a `max_lag_ms` shorter than two hops, or noise reduction for another rate.
 
     Examples
     --------
@@ -89,13 +94,15 @@ class Engine:
         max_lag_ms: int | None = None,
         max_events: int = 256,
         history: History | None = None,
+        denoise: Denoiser | None = None,
     ) -> None:
         profile = profile or Profile()
         self._profile = profile
         self._source = source
         self._max_lag_ms = profile.max_lag_ms if max_lag_ms is None else max_lag_ms
+        self._denoiser = denoise
         self._check(tasks)
-        self._listener = Listener(tasks, self._hop_samples)
+        self._listener = Listener(tasks, self._hop_samples, denoise)
         self._reader = Reader(source, self._listener, self._max_lag_ms * SAMPLE_RATE_HZ // 1000, history)
         self._changes: deque[_Change] = deque()
         self._changing = threading.Lock()
@@ -278,6 +285,12 @@ class Engine:
             raise UsageError("the engine has nothing to listen with", hint="Give it a task: Spotter.load(…).")
         check_tasks(tasks)
         first_samples = self._hop_samples + surplus_samples(tasks)
+        if self._denoiser is not None:
+            first_samples = self._denoiser.needed(first_samples)
+            if self._denoiser.sample_rate_hz != SAMPLE_RATE_HZ:
+                raise UsageError(
+                    f"noise would be reduced at {self._denoiser.sample_rate_hz} Hz, not {SAMPLE_RATE_HZ} Hz"
+                )
         if self._max_lag_ms * SAMPLE_RATE_HZ // 1000 < 2 * first_samples:
             raise UsageError(
                 f"max_lag_ms is {self._max_lag_ms}, less than two hops of {self._profile.hop_ms} ms"

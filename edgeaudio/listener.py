@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -29,6 +30,9 @@ from edgeaudio.level import LevelMeter
 from edgeaudio.ring import RingBuffer
 from edgeaudio.tasks.base import Task, flushed_before_reset, in_background
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
+
+if TYPE_CHECKING:
+    from edgeaudio.dsp.denoise import Denoiser
 
 __all__ = ["Listener", "check_tasks", "surplus_samples"]
 
@@ -92,6 +96,8 @@ class Listener:
         What listens.
     hop_samples : int
         How many samples come at a time.
+    denoiser : Denoiser, optional
+        What the frontends hear goes through it; the level meter measures what was recorded.
 
     Raises
     ------
@@ -99,12 +105,13 @@ class Listener:
         A task wants another sample rate than 16 kHz, or is given twice.
     """
 
-    def __init__(self, tasks: tuple[Task, ...], hop_samples: int) -> None:
+    def __init__(self, tasks: tuple[Task, ...], hop_samples: int, denoiser: Denoiser | None = None) -> None:
         self.meter = LevelMeter()
         self.captured_at: Callable[[int], float] | None = None
         """Capture time of a sample, in `time.monotonic` seconds; None for no clock and no latencies."""
         self.tasks: tuple[Task, ...] = ()
         """What listens now."""
+        self._denoiser = denoiser
         self._stand_ins: dict[int, Task] = {}
         self._lanes: list[_Lane] = []
         self._next_sample = 0
@@ -182,16 +189,11 @@ class Listener:
         """Give a block ``[n]`` to everything that listens, and append what it noticed to `events`."""
         samples = self.meter.process(block)
         events += self.meter.take_events()
-        for lane in self._lanes:
-            frames = lane.process(samples)
-            if len(frames):
-                for task in lane.tasks:
-                    for event in task.process(frames):
-                        events.append(self.complete(event))
-        self._remember(samples)
+        self._listen(samples if self._denoiser is None else self._denoiser.process(samples), events)
 
     def finish(self, events: list[Event]) -> None:
         """Append what the tasks decide now that the stream has ended."""
+        self._hear_out(events)
         for lane in self._lanes:
             frames = lane.frontend.flush()
             for task in lane.tasks:
@@ -203,6 +205,7 @@ class Listener:
 
         Half a word is no word, but half a sentence is text that was said.
         """
+        self._hear_out(events)
         for lane in self._lanes:
             for task in filter(flushed_before_reset, lane.tasks):
                 events += [self.complete(event) for event in task.flush()]
@@ -240,7 +243,24 @@ class Listener:
             latency_s=latency_s,
         )
 
+    def _listen(self, samples: Samples, events: list[Event]) -> None:
+        """Let the frontends and the tasks hear the next samples."""
+        for lane in self._lanes:
+            frames = lane.process(samples)
+            if len(frames):
+                for task in lane.tasks:
+                    for event in task.process(frames):
+                        events.append(self.complete(event))
+        self._remember(samples)
+
+    def _hear_out(self, events: list[Event]) -> None:
+        """Let the tasks hear what noise reduction holds back: nothing follows that it could wait for."""
+        if self._denoiser is not None:
+            self._listen(self._denoiser.flush(), events)
+
     def _reset(self, at_sample: int) -> None:
+        if self._denoiser is not None:
+            self._denoiser.reset(at_sample)
         self._next_sample = at_sample
         self._n_tail = 0
         for lane in self._lanes:
@@ -266,6 +286,8 @@ class Listener:
         # The first frame needs more than its hop. Heard at once, this surplus makes every later
         # block yield whole model steps, and no frame waits for the next block.
         self.first_samples = self.hop_samples + surplus_samples(tasks)
+        if self._denoiser is not None:
+            self.first_samples = self._denoiser.needed(self.first_samples)
         self.tasks = tasks
 
     def _remember(self, samples: Samples) -> None:

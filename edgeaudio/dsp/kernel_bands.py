@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["condition", "log_bands", "mel_bands", "pcen_bands", "project", "waveform"]
+__all__ = ["condition", "exp32", "log32", "log_bands", "mel_bands", "pcen_bands", "project", "waveform"]
 
 # Fields of the settings block.
 PREEMPHASIS, SCALE, FLOOR, SMOOTHING, GAIN, BIAS, ROOT, EPS, OFFSET = range(9)
@@ -67,7 +67,7 @@ def mel_bands(power, weights, starts, owners, sums):  # type: ignore[no-untyped-
 
 
 @_inner
-def _log(value):  # type: ignore[no-untyped-def]
+def log32(value):  # type: ignore[no-untyped-def]
     """Natural logarithm of a normal positive float32 (Cephes logf), free of branches."""
     bits = np.float32(value).view(np.int32)
     # Exponent such that the mantissa m lies in [sqrt(1/2), sqrt(2)).
@@ -89,7 +89,7 @@ def _log(value):  # type: ignore[no-untyped-def]
 
 
 @_inner
-def _exp(value):  # type: ignore[no-untyped-def]
+def exp32(value):  # type: ignore[no-untyped-def]
     """Exponential of a float32 (Cephes expf), clamped to normal results, free of branches."""
     x = min(max(value, np.float32(-87.0)), np.float32(88.0))
     n = np.floor(x * np.float32(1.44269504089) + np.float32(0.5))
@@ -109,7 +109,7 @@ def log_bands(mel, offset, floor, out):  # type: ignore[no-untyped-def]
     """Logarithm of bands plus `offset`, at least that of `floor`; NaN counts as silence."""
     for k in range(out.size):
         v = mel[k] + offset
-        out[k] = _log(np.float32(min(v, _HUGE) if v > floor else floor))
+        out[k] = log32(np.float32(min(v, _HUGE) if v > floor else floor))
 
 
 @_inner
@@ -122,15 +122,15 @@ def pcen_bands(mel, smoother, started, settings, out):  # type: ignore[no-untype
     rate = np.float32(settings[SMOOTHING] if started else 1.0)
     gain, bias = np.float32(settings[GAIN]), np.float32(settings[BIAS])
     root, eps = np.float32(settings[ROOT]), np.float32(settings[EPS])
-    rest = _exp(root * _log(bias))
+    rest = exp32(root * log32(bias))
     for k in range(out.size):
         v = mel[k]
         energy = np.float32(v if v < _HUGE else 0.0)
         level = np.float32(smoother[k])
         level += rate * (energy - level)
         smoother[k] = level if level > _TINY else 0.0
-        ratio = energy * _exp(-gain * _log(eps + level))
-        out[k] = _exp(root * _log(ratio + bias)) - rest
+        ratio = energy * exp32(-gain * log32(eps + level))
+        out[k] = exp32(root * log32(ratio + bias)) - rest
 
 
 @_inner
