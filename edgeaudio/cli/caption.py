@@ -21,6 +21,7 @@ from edgeaudio.cli.common import (
     seconds,
     stdout_bytes,
 )
+from edgeaudio.cli.gating import gate_facts, gate_speech, settle_vad, vad_option
 from edgeaudio.cli.listening import (
     HookOptions,
     SourceOptions,
@@ -62,6 +63,7 @@ class _Options(SourceOptions, RecognizerOptions, HookOptions, WebOptions):
     end_silence_s: float | None
     end_complete_s: float | None
     max_length_s: float | None
+    vad: str | None
 
 
 @click.command()
@@ -101,6 +103,7 @@ class _Options(SourceOptions, RecognizerOptions, HookOptions, WebOptions):
     type=seconds(2, 120),
     help="Longest caption; what follows is the next one.  [default: 20]",
 )
+@vad_option("Let the recogniser hear only speech, as this model tells it.  [default model: vad-small]")
 @web_options
 @hook_options("final caption")
 @log_level_option
@@ -113,6 +116,7 @@ def caption(**options: Any) -> None:
     """
     if options["as_json"] and options["form"] is None:
         options["form"] = "json"
+    settle_vad(options)
     settle_web(options)
     _run(_Options(**options))
 
@@ -135,6 +139,8 @@ def _run(options: _Options) -> None:
         load_numba()
         others: list[Sink] = [file] if file is not None else []
         source, tasks, page = _listeners(options, profile)
+        if options.vad is not None:
+            others += gate_facts(tasks)
         if page is not None:
             stack.callback(page.server.close)
             others.append(page.server)
@@ -164,11 +170,17 @@ def _listeners(options: _Options, profile: Profile) -> tuple[Source, list[Task],
     """Return what is listened to and what listens; on a page, both are more than the source and the model."""
     opener = partial(open_source, options, profile)
     if options.web is None:
-        return opener(), [_load(options, profile)], None
+        return opener(), [_gated(_load(options, profile), options, profile)], None
     first = first_source(opener, optional=options.source is None and options.device is None)
     recognizer = _load(options, profile)
     page = Page(options, first, opener, recognizer)
-    return page.server.source, [recognizer, page.tap], page
+    return page.server.source, [_gated(recognizer, options, profile), page.tap], page
+
+
+def _gated(recognizer: Recognizer, options: _Options, profile: Profile) -> Task:
+    if options.vad is None:
+        return recognizer
+    return gate_speech(recognizer, options.vad, options.backend, profile)
 
 
 def _check(options: _Options) -> None:

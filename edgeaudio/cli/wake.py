@@ -12,6 +12,7 @@ from edgeaudio.cli.background import StopSignals
 from edgeaudio.cli.clips import ClipOptions, clip_options, open_clips
 from edgeaudio.cli.common import json_option, log_level_option, quiet_libraries
 from edgeaudio.cli.enrolled import attach_verifiers
+from edgeaudio.cli.gating import only_spoken, settle_vad, vad_option
 from edgeaudio.cli.keeping import (
     KeepingOptions,
     keeping_options,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from edgeaudio.profiles import Profile, Runtime
     from edgeaudio.sinks import Sink
     from edgeaudio.sinks.cutter import Tape
+    from edgeaudio.tasks.base import Task
     from edgeaudio.tasks.spotter import Spotter
 
 __all__ = ["wake"]
@@ -58,6 +60,7 @@ class _Options(SourceOptions, HookOptions, ClipOptions, KeepingOptions):
     models: tuple[str, ...]
     thresholds: tuple[Threshold, ...]
     verifiers: tuple[str, ...]
+    vad: str | None
     backend: Runtime | None
     profile: str | None
     as_json: bool
@@ -87,6 +90,7 @@ class _Options(SourceOptions, HookOptions, ClipOptions, KeepingOptions):
     metavar="NAME",
     help="Report a word only if this enrolled voice says it; repeatable, any of them will do.",
 )
+@vad_option("Report a word only if this model hears speech during it.  [default model: vad-small]")
 @profile_option
 @backend_option
 @json_option("Print one JSON object an event.")
@@ -101,6 +105,7 @@ def wake(**options: Any) -> None:
     it the microphone is used. Detections go to standard output, everything else to standard error.
     Ctrl-C or SIGTERM ends it with a summary.
     """
+    settle_vad(options)
     _run(_Options(**options))
 
 
@@ -137,14 +142,18 @@ def _run(options: _Options) -> None:
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
-        engine = Engine(source, *tasks, profile=profile, history=tape)
+        others: list[Sink] = [sink for sink in (clips, ledger) if sink is not None]
+        listening: list[Task] = [*tasks]
+        if options.vad is not None:
+            listening, report = only_spoken(tasks, options.vad, options.backend, profile)
+            others.append(report)
+        engine = Engine(source, *listening, profile=profile, history=tape)
         # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
         events = (
             stack.enter_context(engine)
             if source.live
             else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
         )
-        others: list[Sink] = [sink for sink in (clips, ledger) if sink is not None]
         Session(
             engine,
             events if options.near_misses else set_apart(events, ledger),
