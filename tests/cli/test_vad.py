@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeaudio.tasks.vad import Vad
+from edgeaudio.testing import scripted_vad
 from tests.cli.conftest import Run, record
 
 SECOND = 16_000
@@ -83,3 +85,58 @@ def test_what_cannot_be_is_refused(run: Run, five_seconds: Path, tmp_path: Path)
         assert outcome.code == code, outcome.err
         assert words in outcome.err
     assert run("vad", tmp_path / "none.wav").code == 3
+
+
+@pytest.fixture
+def spoken(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """A detector behind `--vad` that hears speech from 1.2 s to 2.8 s; what it was loaded with."""
+    loaded: list[dict[str, object]] = []
+
+    def load(name: str, **options: object) -> Vad:
+        loaded.append({"name": name, **options})
+        return scripted_vad([(1.2, 2.8)])
+
+    monkeypatch.setattr(Vad, "load", load)
+    return loaded
+
+
+@pytest.mark.usefixtures("scripted")
+def test_wake_words_count_only_in_speech(
+    run: Run, five_seconds: Path, spoken: list[dict[str, object]]
+) -> None:
+    """Words end every second from 0.5 s on, and take one."""
+    outcome = run("wake", five_seconds, "--fast", "--json", "--vad")
+    assert outcome.code == 0
+    events = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [round(event["end_s"], 1) for event in events] == [1.5, 2.5, 3.5]
+    assert {event["type"] for event in events} == {"detection"}
+    assert "unspoken  2 left out\n" in outcome.err
+    assert [one["name"] for one in spoken] == ["vad-small"]
+    assert len(run("wake", five_seconds, "--fast").out.splitlines()) == 5
+
+
+@pytest.mark.usefixtures("scripted")
+def test_captions_are_made_of_speech_only(
+    run: Run, five_seconds: Path, spoken: list[dict[str, object]]
+) -> None:
+    """The script of the recogniser begins anew where the gate opens: its words are those from 0.4 s on."""
+    outcome = run("caption", five_seconds, "--fast", "--json", "--vad")
+    assert outcome.code == 0
+    finals = [event for line in outcome.out.splitlines() if (event := json.loads(line))["final"]]
+    assert [final["text"] for final in finals] == ["one two three"]
+    assert finals[0]["start_s"] == pytest.approx(1.2 + 0.4, abs=0.05)
+    assert "gate      1.7 s passed\n" in outcome.err  # and the step that decides it
+    assert spoken[0]["least_off_ms"] == 1000.0
+
+
+@pytest.mark.usefixtures("scripted")
+@pytest.mark.parametrize("command", ["wake", "caption"])
+def test_what_follows_vad_is_a_model_or_else_the_source(
+    run: Run, five_seconds: Path, spoken: list[dict[str, object]], command: str
+) -> None:
+    assert run(command, "--fast", "--vad", five_seconds).code == 0
+    assert run(command, "--fast", "--vad", "commands-12", five_seconds).code == 0
+    assert [one["name"] for one in spoken] == ["vad-small", "commands-12"]
+    outcome = run(command, "--fast", five_seconds, "--vad", "no-such-model")
+    assert outcome.code == 5
+    assert "no-such-model" in outcome.err
