@@ -84,7 +84,7 @@ def _check(path: Path) -> None:
             raise InputError(f"there is no file {options.source}")
         check_outputs(config, place)
         load_numba()
-        tasks = TaskSet(config, place).tasks
+        tasks = TaskSet(config, place).told
     click.echo(f"{path} is good: {sharing(tasks)}")
 
 
@@ -115,8 +115,8 @@ def _run(path: Path) -> None:
         stack.callback(outputs.close_all_but, None, discard=True)
         source = open_source(options, profile)
         tasks = TaskSet(config, place)
-        outputs.know(tasks.tasks)
-        click.echo(f"{'tasks':<10}{sharing(tasks.tasks)}", err=True)
+        outputs.know(tasks.spotters)
+        click.echo(f"{'tasks':<10}{sharing(tasks.told)}", err=True)
         running = Running(config, tasks, outputs)
         reloader = Reloader(path, running, profile, tape, clip_s=clip_s, wait=options.fast)
         stack.callback(reloader.close)

@@ -1,19 +1,18 @@
-"""What a file for `edgeaudio listen` holds. The description of each key is also what ``--init`` writes."""
+"""What a file for `edgeaudio listen` holds. Each description is also what ``--init`` writes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, Union, get_args
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from edgeaudio.cli.listen_sections import OneOf, Section, TaskEntry, Text, WakeTask
 from edgeaudio.config import load_yaml, nearest
 from edgeaudio.events import Event
 from edgeaudio.profiles.profile import Runtime
 
 __all__ = [
-    "CaptionTask",
     "ClipsOutput",
     "Config",
     "ExecOutput",
@@ -21,65 +20,24 @@ __all__ = [
     "FileSection",
     "LedgerOutput",
     "MicrophoneSection",
-    "OneOf",
     "OutputEntry",
-    "Section",
     "SourceEntry",
-    "TaskEntry",
-    "WakeTask",
     "load_config",
 ]
 
 EVENT_NAMES = tuple(str(kind.__struct_config__.tag) for kind in get_args(Event))
 """What an event calls itself."""
 
-_Text = Annotated[str, Meta(min_length=1, max_length=1000)]
-_Probability = Annotated[float, Meta(gt=0.0, lt=1.0)]
 _Channel = Annotated[
     Annotated[int, Meta(ge=0)] | None, Meta(description="Listen to this one only, from 0; null: mean of all.")
 ]
-_Model: TypeAlias = Annotated[
-    _Text, Meta(description="Its name in edgeaudio models list, or the path of its folder.")
-]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A part of the file."""
-
-
-class OneOf(Section, frozen=True, kw_only=True):
-    """A mapping with one key, which says what its value describes; an empty value is all defaults."""
-
-    kinds: ClassVar[dict[str, Any]] = {}
-
-    def __post_init__(self) -> None:
-        given = [key for key in self.__struct_fields__ if getattr(self, key) is not UNSET]
-        if len(given) != 1:
-            found = f"here are {', '.join(given)}" if given else "here is none"
-            raise ValueError(f"one of {', '.join(self.__struct_fields__)} is wanted, {found}")
-        if getattr(self, given[0]) is None:
-            try:
-                default = msgspec.convert({}, self.kinds[given[0]])
-            except msgspec.ValidationError as error:
-                raise ValueError(f"{given[0]}: {error}") from None
-            msgspec.structs.force_setattr(self, given[0], default)
-
-    @property
-    def kind(self) -> str:
-        """The key."""
-        return next(key for key in self.__struct_fields__ if getattr(self, key) is not UNSET)
-
-    @property
-    def value(self) -> Any:
-        """What stands behind it."""
-        return getattr(self, self.kind)
 
 
 class MicrophoneSection(Section, frozen=True, kw_only=True):
     """A microphone."""
 
     device: Annotated[
-        int | _Text | None,
+        int | Text | None,
         Meta(description="Its index, or part of its name; see edgeaudio devices. null: the default one."),
     ] = None
     channel: _Channel = None
@@ -92,7 +50,7 @@ class MicrophoneSection(Section, frozen=True, kw_only=True):
 class FileSection(Section, frozen=True, kw_only=True):
     """A recording."""
 
-    path: Annotated[_Text, Meta(description="WAV, FLAC, Ogg or MP3.", examples=["recording.wav"])]
+    path: Annotated[Text, Meta(description="WAV, FLAC, Ogg or MP3.", examples=["recording.wav"])]
     fast: Annotated[bool, Meta(description="Read it as fast as possible instead of in real time.")] = False
     channel: _Channel = None
 
@@ -119,75 +77,11 @@ class SourceEntry(OneOf, frozen=True, kw_only=True):
     ] = UNSET
 
 
-class WakeTask(Section, frozen=True, kw_only=True):
-    """Wake words and spoken commands."""
-
-    model: _Model = "wake-computer"
-    threshold: Annotated[
-        _Probability | None,
-        Meta(description="Score at which a word counts. null: as calibrated for this room, or the model's."),
-    ] = None
-    verifiers: Annotated[
-        tuple[_Text, ...],
-        Meta(description="Report a word only if one of these enrolled voices says it; none: anybody."),
-    ] = ()
-    near_misses: Annotated[
-        _Probability | None,
-        Meta(description="Also tell of what reaches this part of the threshold, such as 0.5. null: no."),
-    ] = None
-
-
-class CaptionTask(Section, frozen=True, kw_only=True):
-    """Captions."""
-
-    model: _Model = "captions-en-small"
-    language: Annotated[
-        _Text | None,
-        Meta(description="Lexicon and language model, by name or path. null: the model's own."),
-    ] = None
-    grammar: Annotated[
-        _Text | None, Meta(description="A file of orders: nothing else is understood. null: everything is.")
-    ] = None
-    hotwords: Annotated[
-        tuple[_Text, ...], Meta(description='Words that are likely to be said, as TEXT or "TEXT:STRENGTH".')
-    ] = ()
-    decoder: Annotated[
-        Literal["auto", "greedy", "prefix", "lexicon"], Meta(description="How words are found.")
-    ] = "auto"
-    end_silence_s: Annotated[
-        Annotated[float, Meta(ge=0.1, le=30.0)], Meta(description="Silence that ends a caption.")
-    ] = 0.8
-    end_complete_s: Annotated[
-        Annotated[float, Meta(ge=0.1, le=30.0)],
-        Meta(description="Silence that ends one that is a whole order of the grammar."),
-    ] = 0.4
-    max_length_s: Annotated[
-        Annotated[float, Meta(ge=2.0, le=120.0)],
-        Meta(description="Longest caption; what follows is the next one."),
-    ] = 20.0
-
-    def __post_init__(self) -> None:
-        if self.grammar is not None and self.hotwords:
-            raise ValueError("a grammar allows its own words only: leave hotwords out")
-
-
-class TaskEntry(OneOf, frozen=True, kw_only=True):
-    """What listens."""
-
-    kinds: ClassVar[dict[str, Any]] = {"wake": WakeTask, "caption": CaptionTask}
-    wake: Annotated[
-        WakeTask | UnsetType | None, Meta(description="Wake words and spoken commands of one model.")
-    ] = UNSET
-    caption: Annotated[CaptionTask | UnsetType | None, Meta(description="What is said, written down.")] = (
-        UNSET
-    )
-
-
 class FileOutput(Section, frozen=True, kw_only=True):
     """A file that only grows."""
 
     path: Annotated[
-        _Text, Meta(description="Appended to; another program may read it.", examples=["events.jsonl"])
+        Text, Meta(description="Appended to; another program may read it.", examples=["events.jsonl"])
     ]
     format: Annotated[
         Literal["json", "text", "srt", "vtt"],
@@ -199,7 +93,7 @@ class ExecOutput(Section, frozen=True, kw_only=True):
     """A program."""
 
     command: Annotated[
-        _Text,
+        Text,
         Meta(
             description="Program and arguments, without a shell; the event is JSON on its input.",
             examples=["cat"],
@@ -210,7 +104,7 @@ class ExecOutput(Section, frozen=True, kw_only=True):
         Meta(description=f"For which events: {', '.join(EVENT_NAMES)}. Of captions, final ones."),
     ] = ("detection",)
     names: Annotated[
-        tuple[_Text, ...], Meta(description="Only for these words, sounds, speakers or orders; none: all.")
+        tuple[Text, ...], Meta(description="Only for these words, sounds, speakers or orders; none: all.")
     ] = ()
     timeout_s: Annotated[
         Annotated[float, Meta(ge=0.1, le=3600.0)], Meta(description="Kill it after so many seconds.")
@@ -229,12 +123,14 @@ _Size = Annotated[str, Meta(pattern=r"^\d{1,12}(\.\d+)?\s*([kmgKMG]i?)?[bB]?$")]
 class ClipsOutput(Section, frozen=True, kw_only=True):
     """Recordings of detections."""
 
-    folder: Annotated[_Text, Meta(description="Made if it is missing.", examples=["clips"])]
+    folder: Annotated[Text, Meta(description="Made if it is missing.", examples=["clips"])]
     pre_roll_s: Annotated[
-        Annotated[float, Meta(ge=0.0, le=60.0)], Meta(description="Seconds in a clip before the word.")
+        Annotated[float, Meta(ge=0.0, le=60.0)],
+        Meta(description="Seconds in a clip before it."),
     ] = 1.0
     post_roll_s: Annotated[
-        Annotated[float, Meta(ge=0.0, le=60.0)], Meta(description="Seconds in a clip after the word.")
+        Annotated[float, Meta(ge=0.0, le=60.0)],
+        Meta(description="Seconds in a clip after it."),
     ] = 0.5
     limit: Annotated[_Size, Meta(description="The most that all clips may take; the oldest go first.")] = (
         "100MB"
@@ -244,7 +140,7 @@ class ClipsOutput(Section, frozen=True, kw_only=True):
 class LedgerOutput(Section, frozen=True, kw_only=True):
     """Clips to review and learn from."""
 
-    folder: Annotated[_Text, Meta(description="Made if it is missing.", examples=["ledger"])]
+    folder: Annotated[Text, Meta(description="Made if it is missing.", examples=["ledger"])]
     clips: Annotated[Annotated[int, Meta(ge=1)], Meta(description="The most clips in it.")] = 1000
     limit: Annotated[_Size, Meta(description="The most that they may take.")] = "100MB"
     days: Annotated[
@@ -268,9 +164,9 @@ class OutputEntry(OneOf, frozen=True, kw_only=True):
     ] = UNSET
     file: Annotated[FileOutput | UnsetType | None, Meta(description="A file that only ever grows.")] = UNSET
     exec: Annotated[ExecOutput | UnsetType | None, Meta(description="A program for each event.")] = UNSET
-    clips: Annotated[ClipsOutput | UnsetType | None, Meta(description="A WAV file of each detection.")] = (
-        UNSET
-    )
+    clips: Annotated[
+        ClipsOutput | UnsetType | None, Meta(description="A WAV file of each word and sound.")
+    ] = UNSET
     ledger: Annotated[
         LedgerOutput | UnsetType | None,
         Meta(description="Clips of detections and near misses, for edgeaudio ledger."),
@@ -284,7 +180,7 @@ class Config(Section, frozen=True, kw_only=True):
         SourceEntry, Meta(description="Where the sound comes from. A change takes effect at the next start.")
     ] = SourceEntry(microphone=MicrophoneSection())
     profile: Annotated[
-        _Text | None,
+        Text | None,
         Meta(
             description="What this machine needs, by name or file; see edgeaudio profiles. null: the best"
             " match. A change takes effect at the next start."

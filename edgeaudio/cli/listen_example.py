@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import yaml
 
-from edgeaudio.cli.listen_config import Config, OneOf, OutputEntry, SourceEntry, TaskEntry
+from edgeaudio.cli.listen_config import Config, OutputEntry, SourceEntry
+from edgeaudio.cli.listen_sections import OneOf, TaskEntry
 
 __all__ = ["example"]
 
@@ -68,7 +69,11 @@ def _comment(field: Any, indent: str) -> list[str]:
 
 
 def _value(field: Any) -> str:
-    value = _meta(field)["examples"][0] if field.required else msgspec.to_builtins(field.default)
+    if field.required:
+        value = _meta(field)["examples"][0]
+    else:
+        made = field.default is msgspec.NODEFAULT
+        value = msgspec.to_builtins(field.default_factory() if made else field.default)
     text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1000)
     return f"{field.encode_name}: {text.removesuffix('...' + chr(10)).strip()}"
 

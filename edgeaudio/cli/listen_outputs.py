@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from edgeaudio.cli.common import size
@@ -23,9 +23,13 @@ from edgeaudio.sinks import Sink
 if TYPE_CHECKING:
     from edgeaudio.sinks.cutter import Tape
     from edgeaudio.sinks.hook import CommandHook
-    from edgeaudio.tasks.base import Task
+    from edgeaudio.tasks.spotter import Spotter
 
 __all__ = ["Lines", "OutputSet", "check_outputs", "clip_seconds", "is_finished", "stdout_form"]
+
+
+LONGEST_SOUND_S = 30.0
+"""What of a sound is kept in a clip."""
 
 
 class Lines:
@@ -62,12 +66,13 @@ def is_finished(event: Event) -> bool:
 
 
 def clip_seconds(config: Config) -> float:
-    """Return the most that any output cuts out of the audio, before and after an event together."""
-    from edgeaudio.sinks.ledger import CLIP_S
+    """Return the most that any output cuts out of the audio, before and after an event together.
 
+    Always as much as clips with their usual edges need: they may be asked for later, while it listens.
+    """
+    usual = ClipsOutput(folder="clips")
     clips = [entry.clips for entry in config.outputs if isinstance(entry.clips, ClipsOutput)]
-    # Always as much as a ledger needs: one may be asked for later, while the engine runs.
-    return max([CLIP_S, *(section.pre_roll_s + section.post_roll_s for section in clips)])
+    return LONGEST_SOUND_S + max(section.pre_roll_s + section.post_roll_s for section in (usual, *clips))
 
 
 def stdout_form(config: Config) -> str | None:
@@ -117,14 +122,13 @@ class OutputSet:
         """In the file's order."""
         return [sink for _, sink in self._opened]
 
-    def know(self, tasks: Iterable[Task]) -> None:
-        """Let ledgers learn at which scores the words of `tasks` are detected."""
+    def know(self, spotters: Sequence[Spotter]) -> None:
+        """Let ledgers learn at which scores the words are detected."""
         from edgeaudio.sinks.ledger import LedgerSink
-        from edgeaudio.tasks.spotter import Spotter
 
         for sink in self.sinks:
             if isinstance(sink, LedgerSink):
-                sink.know(task for task in tasks if isinstance(task, Spotter))
+                sink.know(spotters)
 
     def close_all_but(self, others: OutputSet | None, *, discard: bool = False) -> None:
         """Close what is not among the others; `discard` as for a `CommandHook`."""

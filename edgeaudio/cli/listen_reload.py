@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from edgeaudio.cli.listen_config import Config, load_config
-from edgeaudio.cli.listen_outputs import Lines, OutputSet, clip_seconds, stdout_form
+from edgeaudio.cli.listen_outputs import LONGEST_SOUND_S, Lines, OutputSet, clip_seconds, stdout_form
 from edgeaudio.cli.listen_tasks import Place, TaskSet
 from edgeaudio.errors import ConfigError, EdgeAudioError
 
@@ -105,14 +105,15 @@ class Reloader:
         fixed = {key: getattr(self.running.config, key) for key in _FIXED}
         config = msgspec.structs.replace(config, **fixed)
         if clip_seconds(config) > self._clip_s:
+            edges_s = self._clip_s - LONGEST_SOUND_S
             raise ConfigError(
                 f"{self._path}: clips may become longer at the next start only",
-                hint=f"pre_roll_s and post_roll_s together are now at most {self._clip_s:g}.",
+                hint=f"Until then, pre_roll_s and post_roll_s together are at most {edges_s:g}.",
             )
         place = Place(self._path.parent, self._profile, config.backend)
         tasks = TaskSet(config, place, self.running.tasks)
         outputs = OutputSet(config, place, self._tape, wait=self._wait, before=self.running.outputs)
-        outputs.know(tasks.tasks)
+        outputs.know(tasks.spotters)
         return Running(config, tasks, outputs)
 
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeaudio.cli.listen_config import CaptionTask, Config, TaskEntry, WakeTask
+from edgeaudio.cli.listen_config import Config
+from edgeaudio.cli.listen_sections import CaptionTask, SoundsTask, SpeakerTask, TaskEntry, VadTask, WakeTask
 
 if TYPE_CHECKING:
     from edgeaudio.profiles import Profile, Runtime
     from edgeaudio.tasks.base import Task
+    from edgeaudio.tasks.spotter import Spotter
 
-__all__ = ["Place", "TaskSet"]
+__all__ = ["Made", "Place", "TaskSet"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,20 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Made:
+    """What a section became: the task itself, what must hear each block before it, what knows thresholds."""
+
+    task: Task
+    first: Task | None = None
+    spotter: Spotter | None = None
+
+
+@dataclass(frozen=True)
 class _Loaded:
     entry: TaskEntry
     backend: Runtime | None
     stamps: tuple[object, ...]
-    task: Task
+    made: Made
 
 
 class TaskSet:
@@ -78,17 +89,28 @@ class TaskSet:
             self._loaded.append(
                 kept or _Loaded(entry, place.backend, stamps, LOADERS[entry.kind](entry.value, place))
             )
-        check_names(self.tasks)
+        check_names(self.told)
+
+    @property
+    def told(self) -> list[Task]:
+        """Those whose events are told, in the file's order."""
+        return [loaded.made.task for loaded in self._loaded]
 
     @property
     def tasks(self) -> list[Task]:
-        """In the file's order."""
-        return [loaded.task for loaded in self._loaded]
+        """What an engine runs, in the order in which it must."""
+        first = [loaded.made.first for loaded in self._loaded]
+        return [*(task for task in first if task is not None), *self.told]
+
+    @property
+    def spotters(self) -> list[Spotter]:
+        """Whose detections a ledger may keep."""
+        return [loaded.made.spotter for loaded in self._loaded if loaded.made.spotter is not None]
 
     def difference(self, before: TaskSet) -> str:
         """Say in a few words what stays, what is new and what goes."""
-        stay, new = _split(self.tasks, before.tasks)
-        gone = _split(before.tasks, self.tasks)[1]
+        stay, new = _split(self.told, before.told)
+        gone = _split(before.told, self.told)[1]
         parts = [("stays", stay), ("new", new), ("gone", gone)]
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
 
@@ -105,10 +127,16 @@ def _files(entry: TaskEntry, place: Place) -> list[Path]:
     """Return the files that decide what a task is: when they change, it is loaded anew."""
     from edgeaudio.cli.enrolled import find_listener
     from edgeaudio.models.calibrated import calibrations_folder
+    from edgeaudio.models.enrolments import enrolments_folder
 
     section = entry.value
-    folder = find_listener(place.name(section.model))
-    files = [*sorted(folder.glob("*.yaml")), calibrations_folder() / f"{folder.name}.yaml"]
+    models = [section.model, *filter(None, [getattr(section, "vad", None)])]
+    folders = [find_listener(place.name(model)) for model in models]
+    folders += [enrolments_folder() / name for name in getattr(section, "verifiers", ())]
+    if isinstance(section, SpeakerTask):
+        folders += [path for path in sorted(enrolments_folder().glob("*")) if path.is_dir()]
+    files = [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    files += [calibrations_folder() / f"{folder.name}.yaml" for folder in folders]
     grammar = getattr(section, "grammar", None)
     return [*files, place.path(grammar)] if grammar is not None else files
 
@@ -121,8 +149,9 @@ def _stamp(path: Path) -> tuple[str, int, int] | None:
     return str(path), status.st_mtime_ns, status.st_size
 
 
-def _load_wake(section: WakeTask, place: Place) -> Task:
+def _load_wake(section: WakeTask, place: Place) -> Made:
     from edgeaudio.cli.enrolled import attach_verifiers, find_listener
+    from edgeaudio.cli.gating import only_spoken
     from edgeaudio.cli.keeping import settle_decision
     from edgeaudio.cli.several import Choice, load_spotter
 
@@ -130,10 +159,14 @@ def _load_wake(section: WakeTask, place: Place) -> Task:
     spotter = load_spotter(Choice(folder, section.threshold), place.backend, place.profile)
     attach_verifiers(section.verifiers, [spotter], [folder])
     settle_decision(spotter, section.threshold, section.near_misses)
-    return spotter
+    if section.vad is None:
+        return Made(spotter, spotter=spotter)
+    (detector, words), _ = only_spoken([spotter], place.name(section.vad), place.backend, place.profile)
+    return Made(words, first=detector, spotter=spotter)
 
 
-def _load_caption(section: CaptionTask, place: Place) -> Task:
+def _load_caption(section: CaptionTask, place: Place) -> Made:
+    from edgeaudio.cli.gating import gate_speech
     from edgeaudio.cli.recognition import RecognizerOptions, check_recognizer, load_recognizer, make_endpoint
 
     options = RecognizerOptions(
@@ -148,8 +181,65 @@ def _load_caption(section: CaptionTask, place: Place) -> Task:
     check_recognizer(options)
     complete_s = min(section.end_complete_s, section.end_silence_s)
     endpoint = make_endpoint(section.end_silence_s, complete_s, section.max_length_s)
-    return load_recognizer(options, place.profile, endpoint)
+    recognizer = load_recognizer(options, place.profile, endpoint)
+    if section.vad is None:
+        return Made(recognizer)
+    return Made(gate_speech(recognizer, place.name(section.vad), place.backend, place.profile))
 
 
-LOADERS: dict[str, Callable[[Any, Place], Task]] = {"wake": _load_wake, "caption": _load_caption}
+def _load_sounds(section: SoundsTask, place: Place) -> Made:
+    from edgeaudio.cli.several import Threshold
+    from edgeaudio.cli.sounds import settle_names, settle_thresholds
+    from edgeaudio.models.catalogue import find_model
+    from edgeaudio.models.manifest import MANIFEST_FILE, load_manifest
+    from edgeaudio.tasks.classifier import Classifier
+
+    folder = find_model(place.name(section.model))
+    manifest = load_manifest(folder / MANIFEST_FILE)
+    scores = [Threshold(sound, score) for sound, score in section.thresholds.items()]
+    if section.threshold is not None:
+        scores.append(Threshold(None, section.threshold))
+    classifier = Classifier.load(
+        folder,
+        backend=place.backend,
+        threshold=settle_thresholds(tuple(scores), manifest),
+        names=settle_names(section.only, section.ignore, manifest),
+        onsets=section.onsets,
+        profile=place.profile,
+    )
+    return Made(classifier)
+
+
+def _load_vad(section: VadTask, place: Place) -> Made:
+    from edgeaudio.cli.vad import load_vad
+
+    detector = load_vad(
+        place.name(section.model),
+        place.profile,
+        backend=place.backend,
+        threshold=section.threshold,
+        pre_roll_s=section.pre_roll_s,
+        hangover_s=section.hangover_s,
+    )
+    return Made(detector)
+
+
+def _load_speaker(section: SpeakerTask, place: Place) -> Made:
+    from edgeaudio.tasks.speaker import Speaker, enrolled_voices
+    from edgeaudio.tasks.turns import SpeakerTask as Turns
+    from edgeaudio.tasks.vad import Vad
+
+    ear = Speaker.load(place.name(section.model), backend=place.backend, profile=place.profile)
+    vad = Vad.load(place.name(section.vad), backend=place.backend, profile=place.profile)
+    voices = enrolled_voices(ear, section.names)
+    return Made(Turns(ear, vad, voices, false_accepts=section.max_false_accepts))
+
+
+LOADERS: dict[str, Callable[[Any, Place], Made]] = {
+    "wake": _load_wake,
+    "caption": _load_caption,
+    "sounds": _load_sounds,
+    "vad": _load_vad,
+    "speaker": _load_speaker,
+}
 """What loads each kind of task."""

@@ -28,7 +28,6 @@ from edgeaudio.cli import caption, listen_tasks, vad, wake
 from edgeaudio.cli.main import main
 
 if TYPE_CHECKING:
-    from edgeaudio.cli.listen_config import CaptionTask, WakeTask
     from edgeaudio.tasks.endpoint import Endpoint
     from edgeaudio.tasks.recognizer import Recognizer
     from edgeaudio.tasks.spotter import Spotter
@@ -71,23 +70,19 @@ def load_vad(_options: object, _profile: object) -> Vad:
     return scripted_vad([(second + 0.52, second + 1.0) for second in range(100)], activity)
 
 
-def load_listed_wake(section: WakeTask, _place: object) -> Spotter:
-    """Stand in for the loading of wake words in `listen`."""
-    return _named(load("", None, None), section.model)
+def load_listed(section: Any, _place: object) -> listen_tasks.Made:
+    """Stand in for the loading of a model in `listen`."""
+    task: Any = {
+        "WakeTask": lambda: load("", None, None),
+        "CaptionTask": scripted_captions,
+        "VadTask": lambda: load_vad(None, None),
+    }[type(section).__name__]()
+    # Those of one name are refused.
+    task._manifest = msgspec.structs.replace(task._manifest, name=section.model)
+    return listen_tasks.Made(task)
 
 
-def load_listed_captions(section: CaptionTask, _place: object) -> Recognizer:
-    """Stand in for the loading of captions in `listen`."""
-    return _named(scripted_captions(), section.model)
-
-
-LISTED = {"wake": load_listed_wake, "caption": load_listed_captions}
-
-
-def _named(task: Any, name: str) -> Any:
-    """Give a task the name of the model that it stands in for: two of one name are refused."""
-    task._manifest = msgspec.structs.replace(task._manifest, name=name)
-    return task
+LISTED = dict.fromkeys(("wake", "caption", "vad"), load_listed)
 
 
 @contextmanager
