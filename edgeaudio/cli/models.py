@@ -198,8 +198,17 @@ def _checks(name_or_path: str) -> Iterator[tuple[str, str, str]]:
 
 def _uses(manifest: ModelManifest) -> dict[str, Any]:
     """Say how the network's answers become events."""
-    uses = {"decision": manifest.decision, "captions": manifest.captions}
+    uses = {
+        "decision": manifest.decision,
+        "captions": manifest.captions,
+        "activity": manifest.activity,
+    }
     return {key: value for key, value in uses.items() if value is not None}
+
+
+def _silent(manifest: ModelManifest) -> list[str]:
+    deciding = manifest.decision or manifest.activity
+    return list(deciding.silent_labels) if deciding else []
 
 
 def _words(manifest: ModelManifest) -> str:
@@ -232,7 +241,7 @@ def _entry_facts(entry: ModelEntry) -> dict[str, Any]:
             "licence": manifest.licence,
             "description": manifest.description,
             "labels": list(manifest.labels),
-            "silent_labels": list(manifest.decision.silent_labels if manifest.decision else ()),
+            "silent_labels": _silent(manifest),
         }
     return facts
 

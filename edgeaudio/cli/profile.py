@@ -69,7 +69,8 @@ class _ProfileGroup(click.Group):
     "tasks",
     multiple=True,
     metavar="TASK[=MODEL]",
-    help="What listens: wake or captions, with another model if need be; repeatable.  [default: wake]",
+    help="What listens: wake, captions, sounds or vad, with another model if need be; repeatable.  "
+    "[default: wake]",
 )
 @click.option(
     "--seconds",

@@ -10,7 +10,7 @@ import msgspec
 
 from edgeaudio.backends import installed_runtimes
 from edgeaudio.engine import Engine
-from edgeaudio.events import Caption, Detection
+from edgeaudio.events import Caption, Detection, SoundEvent, SpeechEnd
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.profiles import Precision, Profile, Provider, Runtime
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "Compute", "Decisions", "ModelFacts", "computes", "rhythms"]
 
+_Spotted = Detection | SoundEvent | SpeechEnd
 _THREADS = (1, 2, 4)
 _HOPS_MS = (40, 80, 160)
 _BLOCKS_MS = (10, 20, 40, 80)
@@ -99,7 +100,8 @@ class ModelFacts(NamedTuple):
 class Decisions:
     """What models decided about a recording."""
 
-    detections: tuple[Detection, ...]
+    detections: tuple[_Spotted, ...]
+    """Words, sounds and stretches of speech."""
     captions: tuple[tuple[str, str], ...]
     """Model and text of each final caption."""
 
@@ -110,7 +112,7 @@ class Decisions:
             task.reset()
         events = Engine(ArraySource(samples), *tasks, profile=profile).run_until_finished()
         return cls(
-            tuple(event for event in events if isinstance(event, Detection)),
+            tuple(event for event in events if isinstance(event, _Spotted)),
             tuple(
                 (event.model, event.text) for event in events if isinstance(event, Caption) and event.final
             ),
@@ -127,22 +129,27 @@ class Decisions:
         Detections are equal if word and model are, the scores to the model's tolerance and the ends to
         one step of it; captions if every letter is.
         """
-        if [(d.model, d.name) for d in self.detections] != [(d.model, d.name) for d in other.detections]:
-            return f"{len(self.detections)} words instead of {len(other.detections)}, or other ones"
+        if [*map(_named, self.detections)] != [*map(_named, other.detections)]:
+            return f"{len(self.detections)} detections instead of {len(other.detections)}, or other ones"
         facts = {model.name: model for model in models}
         for mine, theirs in zip(self.detections, other.detections, strict=True):
             model = facts[mine.model]
             shift_ms = 1000 * abs(mine.end_sample - theirs.end_sample) / mine.sample_rate_hz
             if not abs(mine.score - theirs.score) <= model.tolerance:
-                return f"'{mine.name}' scores {mine.score:.3f} instead of {theirs.score:.3f}"
+                return f"'{_named(mine)[1]}' scores {mine.score:.3f} instead of {theirs.score:.3f}"
             if shift_ms > model.step_ms:
-                return f"'{mine.name}' ends {shift_ms:.0f} ms elsewhere"
+                return f"'{_named(mine)[1]}' ends {shift_ms:.0f} ms elsewhere"
         if len(self.captions) != len(other.captions):
             return f"{len(self.captions)} captions instead of {len(other.captions)}"
         for (_, text), (_, other_text) in zip(self.captions, other.captions, strict=True):
             if text != other_text:
                 return f"a caption reads {text!r} instead of {other_text!r}"
         return None
+
+
+def _named(event: _Spotted) -> tuple[str, str]:
+    """Return who heard what."""
+    return event.model, "speech" if isinstance(event, SpeechEnd) else event.name
 
 
 def computes(profile: Profile, runtimes: Sequence[Runtime]) -> list[Compute]:

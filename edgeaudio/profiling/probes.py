@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeaudio.events import Caption, Detection, Event
+from edgeaudio.events import Caption, Detection, Event, SoundEvent, SpeechEnd, SpeechStart
 from edgeaudio.frontend import Frontend
 from edgeaudio.profiling.measurement import Group, Stage, Stall
 from edgeaudio.profiling.passes import Clock, Passes, Window, find_blocks, remainder, stage, stalls
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Probes"]
 
+_Heard = Detection | Caption | SoundEvent | SpeechStart | SpeechEnd
+"""What comes at some time after its audio."""
 _EVENTS = 256
 _EVENT, _WHOLE_WAY, _WORD = range(3)
 """Numbers of the ways of each task's events."""
@@ -89,9 +91,7 @@ class _TaskProbe:
             found.append(watch_shedding(self._task, self._shed))
         return found
 
-    def receive(
-        self, event: Detection | Caption, decided_ns: int, captured_at: Callable[[int], float]
-    ) -> None:
+    def receive(self, event: _Heard, decided_ns: int, captured_at: Callable[[int], float]) -> None:
         """Note when an event has reached the caller."""
         now = now_ns()
         self._events.add(decided_ns, now, _EVENT)
@@ -127,9 +127,9 @@ class _TaskProbe:
         spans = zip(self._shed, ends, strict=False)
         return sum(max(0, min(end, until_ns) - begin) for (begin, held), end in spans if held >= level) / 1e9
 
-    def _new_words(self, event: Detection | Caption) -> list[int]:
-        """Return the ends of the words that no event has told before."""
-        if isinstance(event, Detection):
+    def _new_words(self, event: _Heard) -> list[int]:
+        """Return the ends of the words, or of what else it tells of, that no event has told before."""
+        if not isinstance(event, Caption):
             return [event.end_sample]
         known = self._caption[1] if event.caption_id == self._caption[0] else 0
         self._caption = (event.caption_id, len(event.words))
@@ -201,7 +201,7 @@ class Probes:
 
     def receive(self, event: Event) -> None:
         """Take note of an event, in the caller's thread, as soon as it has come."""
-        if isinstance(event, (Detection, Caption)) and event.model in self._tasks:
+        if isinstance(event, _Heard) and event.model in self._tasks:
             decided_ns = self._decided_ns.pop(id(event), 0)
             self._tasks[event.model].receive(event, decided_ns, self._source.captured_at)
 

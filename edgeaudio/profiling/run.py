@@ -242,7 +242,7 @@ def _facts(task: Task, stages: Sequence[Stage]) -> TaskFacts:
     n_events = next((one.count for one in stages if one.group == "event" and one.task == task.name), 0)
     graph = getattr(task, "graph", None)
     return TaskFacts(
-        kind="captions" if in_background(task) else "wake",
+        kind=_kind(task),
         model=task.name,
         runtime=getattr(graph, "runtime", "none"),
         provider=getattr(graph, "provider", "CPU"),
@@ -250,6 +250,14 @@ def _facts(task: Task, stages: Sequence[Stage]) -> TaskFacts:
         threads=getattr(graph, "threads", 1),
         events=n_events,
     )
+
+
+def _kind(task: Task) -> str:
+    """Name what a task does as `Wanted` does."""
+    if in_background(task):
+        return "captions"
+    kind = getattr(getattr(task, "manifest", None), "kind", "wake")
+    return kind if kind in {"sounds", "vad"} else "wake"
 
 
 def _losses(

@@ -86,9 +86,8 @@ def _start(request: dict[str, Any]) -> StartUp:
 
     profile = msgspec.convert(request["profile"], Profile)
     wanted = [Wanted(*one) for one in request["wanted"]]
-    modules = {"wake": "edgeaudio.tasks.spotter", "captions": "edgeaudio.tasks.recognizer"}
     for one in wanted:
-        import_module(modules[one.kind])
+        one.bring_in()
     imported_ns = time.monotonic_ns()
     compiling = _watch_compiling()
     tasks = [one.load(profile, request["backend"]) for one in wanted]

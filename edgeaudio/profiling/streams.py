@@ -87,10 +87,10 @@ def measure_streams(
     """
     if not 1 <= n_streams <= MOST_STREAMS:
         raise UsageError(f"{n_streams} streams cannot be measured", hint=f"1 to {MOST_STREAMS} can.")
-    if bundle.manifest.kind == "captions":
+    if bundle.manifest.decision is None:
         raise ModelError(
-            f"streams are measured for spotters, and model '{bundle.name}' makes captions",
-            hint="Measure one stream: edgeaudio profile --task captions",
+            f"streams are measured for spotters, and model '{bundle.name}' is for {bundle.manifest.kind}",
+            hint="One stream of another kind is measured with --task and without --streams.",
         )
     trials = _Trials(bundle, samples, profile, seconds, stopping)
     wanted = [(way, there) for way, there in _WAYS if there in profile.runtime and runtime in (None, there)]

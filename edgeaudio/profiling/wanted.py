@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from importlib import import_module
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from edgeaudio.config import nearest
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Protocol
+
     from edgeaudio.backends.base import Runtime
     from edgeaudio.profiles import Profile
     from edgeaudio.tasks.base import Task
 
+    class _Loadable(Protocol):
+        @classmethod
+        def load(cls, name_or_path: str, *, backend: Runtime | None, profile: Profile) -> Task: ...
+
+
 __all__ = ["Kind", "Wanted"]
 
-Kind = Literal["wake", "captions"]
+Kind = Literal["wake", "captions", "sounds", "vad"]
 
-_MODELS: dict[Kind, str] = {"wake": "wake-computer", "captions": "captions-en-small"}
+
+class _Known(NamedTuple):
+    """The model that is used by default, and the class that runs it."""
+
+    model: str
+    module: str
+    task: str
+
+
+_KNOWN: dict[Kind, _Known] = {
+    "wake": _Known("wake-computer", "edgeaudio.tasks.spotter", "Spotter"),
+    "captions": _Known("captions-en-small", "edgeaudio.tasks.recognizer", "Recognizer"),
+    "sounds": _Known("sounds-home", "edgeaudio.tasks.classifier", "Classifier"),
+    "vad": _Known("vad-small", "edgeaudio.tasks.vad", "Vad"),
+}
 
 
 class Wanted(NamedTuple):
@@ -27,7 +50,7 @@ class Wanted(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Wanted:
-        """Read ``wake``, ``captions``, or one of them with a model: ``wake=commands-12``.
+        """Read ``wake``, ``captions``, ``sounds`` or ``vad``, or one with a model: ``wake=commands-12``.
 
         Raises
         ------
@@ -39,16 +62,19 @@ class Wanted(NamedTuple):
         >>> Wanted.parse("wake"), Wanted.parse("captions=./mine")
         (Wanted(kind='wake', model='wake-computer'), Wanted(kind='captions', model='./mine'))
         """
-        kind, equals, model = text.partition("=")
-        kinds = get_args(Kind)
-        if kind not in kinds:
-            near = nearest(kind, list(kinds))
-            hint = f"Did you mean '{near}'?" if near else f"There are: {', '.join(kinds)}."
-            raise UsageError(f"there is no task '{kind}'", hint=hint)
+        name, equals, model = text.partition("=")
+        kind = next((kind for kind in _KNOWN if kind == name), None)
+        if kind is None:
+            near = nearest(name, list(_KNOWN))
+            hint = f"Did you mean '{near}'?" if near else f"There are: {', '.join(_KNOWN)}."
+            raise UsageError(f"there is no task '{name}'", hint=hint)
         if equals and not model:
             raise UsageError(f"--task {text} names no model", hint=f"Write --task {kind}=NAME|PATH")
-        known: Kind = "wake" if kind == "wake" else "captions"
-        return cls(known, model or _MODELS[known])
+        return cls(kind, model or _KNOWN[kind].model)
+
+    def bring_in(self) -> ModuleType:
+        """Import what runs such a task, and return it."""
+        return import_module(_KNOWN[self.kind].module)
 
     def load(self, profile: Profile, backend: Runtime | None = None) -> Task:
         """Load the model anew: what listened before is not fresh any more.
@@ -65,10 +91,5 @@ class Wanted(NamedTuple):
         EdgeAudioError
             The model is unknown or broken, or cannot be run as the profile says.
         """
-        if self.kind == "wake":
-            from edgeaudio.tasks.spotter import Spotter
-
-            return Spotter.load(self.model, backend=backend, profile=profile)
-        from edgeaudio.tasks.recognizer import Recognizer
-
-        return Recognizer.load(self.model, backend=backend, profile=profile)
+        kind: type[_Loadable] = getattr(self.bring_in(), _KNOWN[self.kind].task)
+        return kind.load(self.model, backend=backend, profile=profile)

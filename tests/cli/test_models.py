@@ -47,6 +47,20 @@ def test_lists_what_can_be_heard(run: Run, bundle: Path) -> None:
     assert "silence" not in line
 
 
+def test_classifiers_say_what_they_tell_of_and_how(run: Run, bundle: Path) -> None:
+    activity = {"threshold": 0.5, "least_off_ms": 400.0, "silent_labels": ["unknown", "silence"]}
+    facts = {**yaml.safe_load((bundle / "model.yaml").read_text()), "kind": "sounds", "activity": activity}
+    del facts["decision"]
+    (bundle / "model.yaml").write_text(yaml.safe_dump(facts))
+    (_, line) = run("models", "list").out.splitlines()
+    assert line.split() == ["random", "sounds", "1", "yes", "no"]
+    (listed,) = json.loads(run("models", "list", "--json").out)
+    assert listed["silent_labels"] == ["unknown", "silence"]
+    shown = run("models", "show", "random").out
+    assert "\nactivity" in shown
+    assert "least_off_ms 400" in shown
+
+
 def test_recognisers_say_what_they_hear_too(run: Run, bundle: Path) -> None:
     write_captions_bundle(bundle.parent / "captions", language="english-small")
     lines = run("models", "list").out.splitlines()

@@ -18,10 +18,11 @@ from edgeaudio.profiling.measurement import Measurement
 from edgeaudio.profiling.run import measure
 from edgeaudio.profiling.sensors import Sampler
 from edgeaudio.profiling.wording import losses_said
-from edgeaudio.testing import scripted_recognizer, scripted_spotter
+from edgeaudio.testing import scripted_classifier, scripted_recognizer, scripted_spotter
 from tests.staged import noise
 
 WORDS = [(0.6 * i, "go") for i in range(1, 20)]
+SOUNDS = [(0.6 * i, 0.6 * i + 0.2, "dog") for i in range(1, 20)]
 PHRASES = [(0.5 + i, 0.9 + i, "yes") for i in range(8)]
 
 
@@ -112,15 +113,21 @@ def test_delays_are_found_in_their_stages(slow_frontend, frontend_ms, model_ms, 
 
 def test_captions_are_measured_in_their_own_thread():
     """A recogniser that takes 60 of 160 ms delays no wake word, and its time is not the engine's."""
-    wake, captions = spotter(), recognizer()
+    wake, captions, sounds = spotter(), recognizer(), scripted_classifier(SOUNDS)
+    sounds._manifest = msgspec.structs.replace(sounds.manifest, name="sounds")
     captions._manifest = msgspec.structs.replace(captions.manifest, name="slow captions")
     model = captions.graph.step = Delay(captions.graph.step, 60)
-    found = by_name(run(wake, captions, seconds=3.0))
+    measurement = run(wake, sounds, captions, seconds=3.0)
+    found = by_name(measurement)
+    assert [task.kind for task in measurement.tasks] == ["wake", "sounds", "captions"]
     assert model.threads == {"edgeaudio-captions"}
     assert model.error_of(found["model slow captions"]) <= 0.1
     # What the engine's thread does is a hundredth of that, whatever waits for the interpreter's lock.
     assert found["engine"].p50_ms + found["model scripted"].p50_ms + found["decode scripted"].p50_ms < 20
     assert found["end to end scripted"].count >= 3
+    # A sound is told when it is over, on time as words are.
+    assert found["end to end sounds"].count >= 3
+    assert found["model sounds"].count == pytest.approx(found["model scripted"].count, abs=1)
 
 
 def test_a_task_that_is_no_network_is_one_stage():

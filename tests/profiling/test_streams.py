@@ -154,5 +154,5 @@ def test_what_cannot_be_measured(bundle: Bundle, samples: Samples) -> None:
     with pytest.raises(UsageError, match="0 streams"):
         measure_streams(bundle, 0, samples, profile=Profile())
     captions = load_bundle(ROOT / "models" / "captions-en-small")
-    with pytest.raises(ModelError, match="makes captions"):
+    with pytest.raises(ModelError, match="is for captions"):
         measure_streams(captions, 1, samples, profile=Profile())

@@ -191,7 +191,7 @@ def test_what_decides_otherwise_is_left_out(
     monkeypatch.setattr(Decisions, "of", classmethod(of))
     found = tuned(samples, machine)
     assert found is not None
-    assert "words instead of" in found.left_out["onnx float32, 1 thread"]
+    assert "detections instead of" in found.left_out["onnx float32, 1 thread"]
     assert "scores 0.200 instead of" in found.left_out["onnx int8, 1 thread"]
     assert not any("onnx" in tried.settings for tried in found.tried)
 
