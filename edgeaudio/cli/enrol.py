@@ -309,6 +309,7 @@ def _facts(enrolment: Enrolment) -> dict[str, Any]:
     facts: dict[str, Any] = msgspec.to_builtins(enrolment)
     facts.pop("word", None)
     facts.pop("voice", None)
+    facts.pop("speaker", None)
     facts["warnings"] = list(enrolment.warnings)
     return facts
 

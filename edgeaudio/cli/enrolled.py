@@ -52,6 +52,10 @@ def attach_verifiers(names: Sequence[str], spotters: Sequence[Spotter], folders:
             raise UsageError(
                 f"'{name}' is a word of its own, no voice", hint=f"Use it so: edgeaudio wake --model {name}"
             )
+        if enrolment.kind == "speaker":
+            raise UsageError(
+                f"'{name}' is a voice behind no wake word", hint="Use it so: edgeaudio speaker identify"
+            )
         by_model.setdefault(enrolment.model, []).append(name)
     for model, voices in by_model.items():
         found = [

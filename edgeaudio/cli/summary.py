@@ -36,7 +36,7 @@ class Tally:
 
     Parameters
     ----------
-    captions, sounds, speech : bool, optional
+    captions, sounds, speech, speakers : bool, optional
         What was listened for instead of words.
     models : bool, optional
         Count the words of each model apart.
@@ -49,8 +49,9 @@ class Tally:
         models: bool = False,
         sounds: bool = False,
         speech: bool = False,
+        speakers: bool = False,
     ) -> None:
-        self._wanted = {"captions": captions, "sounds": sounds, "speech": speech}
+        self._wanted = {"captions": captions, "sounds": sounds, "speech": speech, "speakers": speakers}
         self._tells_models = models
         self._names: Counter[str] = Counter()
         self._sounds: Counter[str] = Counter()

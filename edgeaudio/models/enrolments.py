@@ -27,6 +27,7 @@ __all__ = [
     "ENROLMENT_FILE",
     "Enrolment",
     "Estimate",
+    "SpeakerNumbers",
     "VoiceNumbers",
     "WordNumbers",
     "check_name",
@@ -95,6 +96,20 @@ class VoiceNumbers(_Strict, frozen=True, kw_only=True):
             raise ValueError("a number is not finite")
 
 
+class SpeakerNumbers(_Strict, frozen=True, kw_only=True):
+    """A voice, whatever it says: where it lies in a speaker model's space, see `edgeaudio.tasks.speaker`.
+
+    ``voice`` is the mean of the stretches' vectors, ``speech_s`` how much speech there was in them.
+    """
+
+    voice: Numbers
+    speech_s: Annotated[float, Meta(gt=0.0, le=1e6)]
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.voice)):
+            raise ValueError("a number is not finite")
+
+
 class Estimate(_Strict, frozen=True, kw_only=True):
     """What few recordings can tell: each left out once, and what of the background passed.
 
@@ -113,10 +128,10 @@ class Estimate(_Strict, frozen=True, kw_only=True):
 
 
 class Enrolment(_Strict, frozen=True, kw_only=True, omit_defaults=True):
-    """A word or a voice, the model it was made with, and how sure one can be of it."""
+    """A word, a voice behind one, or a voice: the model it was made with, and how sure one can be of it."""
 
     name: Annotated[str, Meta(pattern=_NAME)]
-    kind: Literal["word", "verifier"]
+    kind: Literal["word", "verifier", "speaker"]
     model: Annotated[str, Meta(min_length=1, max_length=100)]
     model_version: Annotated[str, Meta(max_length=100)]
     fingerprint: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -125,12 +140,12 @@ class Enrolment(_Strict, frozen=True, kw_only=True, omit_defaults=True):
     estimate: Estimate
     word: WordNumbers | None = None
     voice: VoiceNumbers | None = None
+    speaker: SpeakerNumbers | None = None
     warnings: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
 
     def __post_init__(self) -> None:
-        if (self.kind == "word") != (self.word is not None) or (self.kind == "verifier") != (
-            self.voice is not None
-        ):
+        sections = {"word": self.word, "verifier": self.voice, "speaker": self.speaker}
+        if {kind for kind, section in sections.items() if section is not None} != {self.kind}:
             raise ValueError(f"an enrolment of kind {self.kind} needs the section of that kind, and no other")
 
 

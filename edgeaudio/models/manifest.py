@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ import yaml
 from msgspec import Meta
 
 from edgeaudio.config import load_yaml
-from edgeaudio.errors import ModelError
+from edgeaudio.errors import ModelError, UsageError
 from edgeaudio.frontend import FrontendSpec
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Search",
     "StateFill",
     "StateTensor",
+    "Voices",
     "Window",
     "dump_manifest",
     "holds_model",
@@ -173,10 +175,57 @@ class Captions(_Strict, frozen=True, kw_only=True, omit_defaults=True):
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, odds))))
 
 
+class Voices(_Strict, frozen=True, kw_only=True):
+    """How what two voices have in common becomes a decision, see :class:`edgeaudio.tasks.speaker.Speaker`.
+
+    A score is ``scale * x + offset`` of the logarithmic ratio ``x`` that the space of voices gives: how
+    many times more probable one person is than two, as a natural logarithm. ``false_accepts`` lists parts of
+    other people who pass, rising, each with the score from which one passes, falling; both measured
+    on people whom the network has never heard, by pieces of ``seconds``. Less speech than ``least_speech_ms``
+    tells nothing.
+    """
+
+    scale: Annotated[float, Meta(gt=0.0, le=1e6)]
+    offset: float
+    seconds: Annotated[float, Meta(gt=0.0, le=600.0)]
+    least_speech_ms: Milliseconds
+    false_accepts: Annotated[tuple[tuple[Probability, float], ...], Meta(min_length=2, max_length=100)]
+
+    def __post_init__(self) -> None:
+        numbers = (self.offset, *(score for _, score in self.false_accepts))
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("a score is not finite")
+        for (rate, score), (next_rate, next_score) in pairwise(self.false_accepts):
+            if not (rate < next_rate and score > next_score):
+                raise ValueError("false_accepts must rise, and their scores fall")
+
+    def threshold(self, false_accepts: float) -> float:
+        """Return the score that so many other people reach, a part of 1.
+
+        Between two known parts it is a straight line over the quantiles of the normal distribution.
+
+        Raises
+        ------
+        UsageError
+            If that was not measured.
+        """
+        rates, scores = zip(*self.false_accepts, strict=True)
+        if not rates[0] <= false_accepts <= rates[-1]:
+            raise UsageError(
+                f"the model does not know which score {false_accepts:.3%} of other voices reach",
+                hint=f"It was measured from {rates[0]:.1%} to {rates[-1]:.0%}.",
+            )
+        from statistics import NormalDist  # milliseconds at the start of every command otherwise
+
+        place = NormalDist().inv_cdf
+        return float(np.interp(place(false_accepts), [place(rate) for rate in rates], scores))
+
+
 _SECTIONS = {
     "decision": ("commands", "wake"),
     "captions": ("captions",),
     "activity": ("sounds", "vad"),
+    "voices": ("speaker",),
 }
 """Which kinds of models have, and need, which section."""
 
@@ -217,6 +266,7 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
     decision: Decision | None = None
     captions: Captions | None = None
     activity: Activity | None = None
+    voices: Voices | None = None
     golden: FileName = "golden.npz"
     results: dict[str, Any] = {}
 
@@ -264,6 +314,13 @@ class ModelManifest(_Strict, frozen=True, kw_only=True):
         if self.activity is None:
             raise self.misused("it tells neither sounds nor speech")
         return self.activity
+
+    @property
+    def telling(self) -> Voices:
+        """How voices are told apart; a `ModelError` for a model that tells none."""
+        if self.voices is None:
+            raise self.misused("it tells no voices apart")
+        return self.voices
 
     @property
     def spotted(self) -> tuple[str, ...]:

@@ -25,12 +25,21 @@ from edgeaudio.events import (
     Event,
     SoundEvent,
     SoundStart,
+    SpeakerTurn,
     SpeechEnd,
     SpeechStart,
     encode_event,
 )
 
-__all__ = ["CommandHook", "is_detection", "is_final_caption", "is_sound", "is_speech", "parse_command"]
+__all__ = [
+    "CommandHook",
+    "is_detection",
+    "is_final_caption",
+    "is_sound",
+    "is_speech",
+    "is_turn",
+    "parse_command",
+]
 
 _LOG = logging.getLogger(__name__)
 _DYING_S = 1.0
@@ -55,6 +64,11 @@ def is_sound(event: Event) -> bool:
 def is_speech(event: Event) -> bool:
     """Say whether speech has begun or ended."""
     return isinstance(event, SpeechStart | SpeechEnd)
+
+
+def is_turn(event: Event) -> bool:
+    """Say whether it was told who spoke."""
+    return isinstance(event, SpeakerTurn)
 
 
 def parse_command(text: str) -> list[str]:

@@ -210,9 +210,10 @@ def enrolled_spotter(
     """
     enrolment = load_enrolment(folder)
     if enrolment.word is None:
+        behind = f"wake --model {enrolment.model} --verifier {enrolment.name}"
         raise ModelError(
-            f"'{enrolment.name}' is no word of its own but a voice behind {enrolment.model}",
-            hint=f"Use it so: edgeaudio wake --model {enrolment.model} --verifier {enrolment.name}",
+            f"'{enrolment.name}' is no word of its own but a voice, enrolled with {enrolment.model}",
+            hint=f"Use it so: edgeaudio {behind if enrolment.kind == 'verifier' else 'speaker identify'}",
         )
     bundle = model_of(enrolment)
     width = bundle.manifest.embedding_width

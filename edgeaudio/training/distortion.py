@@ -100,12 +100,19 @@ class Distorter:
     floor: float
 
     def __call__(
-        self, frames: Frames, rng: np.random.Generator, strength: float, babble: Frames = _NO_FRAMES
+        self,
+        frames: Frames,
+        rng: np.random.Generator,
+        strength: float,
+        babble: Frames = _NO_FRAMES,
+        *,
+        stretch: float | None = None,
     ) -> Frames:
         """Return a distorted copy, longer or shorter by up to 14 %.
 
         ``strength`` (0 to 1) scales how often and how much: at 0 speed, vocal tract and level still
-        vary a little. ``babble`` is somebody else's speech.
+        vary a little. ``babble`` is somebody else's speech. ``stretch``, where given, is the logarithm of
+        how much shorter the vocal tract becomes: where voices are learned, chance must not decide it.
         """
         if not len(frames):
             return np.array(frames)
@@ -118,20 +125,22 @@ class Distorter:
         # What is recorded is never wholly silent: a floor 45 to 75 dB below the speech.
         hiss = speech_level(frames) / len(self.band_hz) * 10 ** -rng.uniform(4.5, 7.5)
         _distort(
-            frames, out, rate, self._tract(rng, 0.3 + likely), self._colour(rng, strength),
+            frames, out, rate, self._tract(rng, 0.3 + likely, stretch), self._colour(rng, strength),
             decay, np.float32(gain), noise, np.float32(noise_gain), np.float32(hiss + self.floor),
         )  # fmt: skip
         loudness = rng.uniform(-30.0, 12.0) * min(1.0, 0.3 + strength) * _NEPER_PER_DB
         louder: Frames = np.maximum(out + np.float32(loudness), np.float32(np.log(self.floor)))
         return louder
 
-    def _tract(self, rng: np.random.Generator, likely: float) -> Vector:
+    def _tract(self, rng: np.random.Generator, likely: float, stretch: float | None) -> Vector:
         """Where along the bands each band is read: a vocal tract shorter or longer by up to 12 %."""
         index = np.arange(len(self.band_hz), dtype=np.float32)
-        if rng.random() >= likely:
-            return index
+        if stretch is None:
+            if rng.random() >= likely:
+                return index
+            stretch = rng.uniform(-0.12, 0.12)
         # Beyond the last band there is nothing to read: the last one stands for it.
-        hz = self.band_hz * np.exp(rng.uniform(-0.12, 0.12))
+        hz = self.band_hz * np.exp(stretch)
         return np.asarray(np.interp(hz, self.band_hz, index), np.float32)
 
     def _colour(self, rng: np.random.Generator, strength: float) -> Vector:

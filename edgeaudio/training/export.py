@@ -31,6 +31,7 @@ from edgeaudio.models.manifest import (
     ModelManifest,
     StateFill,
     StateTensor,
+    Voices,
     dump_manifest,
     load_manifest,
 )
@@ -95,6 +96,7 @@ def write_bundle(
     decision: Decision | None = None,
     captions: Captions | None = None,
     activity: Activity | None = None,
+    voices: Voices | None = None,
     results: Mapping[str, Any] | None = None,
     min_snr_db: float = MIN_SNR_DB,
 ) -> Agreement:
@@ -156,6 +158,7 @@ def write_bundle(
         decision=decision,
         captions=captions,
         activity=activity,
+        voices=voices,
         results=dict(results or {}),
     )
     _write(Path(out_dir), manifest, files, quantized, probe[:_GOLDEN_FRAMES])

@@ -1,0 +1,230 @@
+"""Whose voice it is: stretches of speech as vectors, compared with those that were enrolled.
+
+The network runs as a spotter's does. Its embedding in each output frame says how a voice sounds there, its
+one posterior how much that counts. The weighted mean and standard deviation of a whole stretch are placed
+in a space of voices (see `edgeaudio.models.speakers`), where two of them are compared; a measured line
+makes a score of that.
+
+This tells people apart who do not mind. It is no authentication: a recording of a voice has that voice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeaudio.backends import open_graph
+from edgeaudio.backends.base import Runtime, StreamingGraph
+from edgeaudio.errors import ModelError, UsageError
+from edgeaudio.frontend import Frontend, FrontendSpec
+from edgeaudio.models.background import embedding_fingerprint
+from edgeaudio.models.bundle import load_bundle
+from edgeaudio.models.catalogue import find_model
+from edgeaudio.models.enrolments import (
+    Enrolment,
+    enrolments_folder,
+    find_enrolment,
+    list_enrolments,
+    load_enrolment,
+)
+from edgeaudio.models.manifest import ModelManifest
+from edgeaudio.models.speakers import SpeakerSpace, load_speaker_space
+from edgeaudio.profiles.profile import Profile
+from edgeaudio.tasks.stepping import Stepper
+from edgeaudio.tasks.verifier import voice_score
+from edgeaudio.types import Frames, Samples
+
+__all__ = ["Speaker", "Voiceprint", "enrolled_voices", "mean_voice", "pool", "speech_seconds"]
+
+_LEAST_VARIANCE = 1e-4
+"""As in training, where it keeps gradients of a frame that does not vary finite."""
+_LOUD_PART, _LOUD_DB, _QUIET_PERCENT = 0.2, 30.0, 10
+_DB = 10.0 / np.log(10.0)
+
+Vector = NDArray[np.float64]
+
+
+def pool(features: NDArray[np.floating], weights: NDArray[np.floating]) -> Vector:
+    """Weighted mean and standard deviation of ``[n, width]`` features, ``[2 * width]``; n at least 1."""
+    shares = np.asarray(weights, np.float64).reshape(-1, 1) + 1e-6
+    shares /= shares.sum()
+    own = np.asarray(features, np.float64)
+    mean = (shares * own).sum(axis=0)
+    variance = (shares * np.square(own - mean)).sum(axis=0)
+    return np.concatenate((mean, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))))
+
+
+def speech_seconds(frames: Frames, hop_s: float) -> float:
+    """How much of log-mel ``[n, n_bands]`` frames stands out as speech does, by its level."""
+    if not len(frames):
+        return 0.0
+    levels = _DB * np.logaddexp.reduce(np.asarray(frames, np.float64), axis=1)
+    peak, floor = float(levels.max()), float(np.percentile(levels, _QUIET_PERCENT))
+    least = max(floor + _LOUD_PART * (peak - floor), peak - _LOUD_DB)
+    return float(np.count_nonzero(levels >= least)) * hop_s
+
+
+@dataclass(frozen=True)
+class Voiceprint:
+    """Where a stretch of speech lies among voices, ``[d]``, and how much speech there was in it."""
+
+    vector: Vector
+    speech_s: float
+
+
+def mean_voice(prints: Sequence[Voiceprint]) -> Vector:
+    """One vector for several stretches of one voice, as far from the middle as each of them, ``[d]``."""
+    vectors = np.stack([one.vector for one in prints])
+    mean: Vector = vectors.mean(axis=0)
+    usual = float(np.linalg.norm(vectors, axis=1).mean())
+    return mean * (usual / max(float(np.linalg.norm(mean)), 1e-9))
+
+
+class Speaker:
+    """Makes voiceprints of recordings, and compares them.
+
+    Parameters
+    ----------
+    graph : StreamingGraph
+        The network, for one stream and one thread.
+    manifest : ModelManifest
+    space : SpeakerSpace
+
+    Raises
+    ------
+    ModelError
+        If the model tells no voices apart.
+    """
+
+    def __init__(self, graph: StreamingGraph, manifest: ModelManifest, space: SpeakerSpace) -> None:
+        self.voices = manifest.telling
+        self.manifest = manifest
+        self.space = space
+        self._stepper = Stepper(graph, manifest)
+        self._frontend = Frontend(manifest.frontend)
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path = "speaker-small",
+        *,
+        backend: Runtime | None = None,
+        profile: Profile | None = None,
+    ) -> Speaker:
+        """Load a model by its name, or from its folder; see `Spotter.load`.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model, something is wrong with it, or it tells no voices apart.
+        BackendError
+            If the runtime, or a provider that the profile names, is not installed.
+        """
+        bundle = load_bundle(find_model(name_or_path))
+        _ = bundle.manifest.telling  # refuse another model before its graph is opened
+        space = load_speaker_space(bundle.path, bundle.manifest)
+        return cls(open_graph(bundle, backend, profile), bundle.manifest, space)
+
+    @property
+    def graph(self) -> StreamingGraph:
+        """The network, for whoever measures its steps."""
+        return self._stepper.graph
+
+    @property
+    def spec(self) -> FrontendSpec:
+        """The frontend that the model was trained with."""
+        return self.manifest.frontend
+
+    def hear(self, samples: Samples) -> Voiceprint:
+        """Make a voiceprint of ``[n]`` samples, all of them one voice.
+
+        Raises
+        ------
+        UsageError
+            If that is too short for a single frame of the network's.
+        """
+        self._frontend.reset()
+        stepper = self._stepper
+        stepper.reset()
+        frames = self._frontend.process(np.ascontiguousarray(samples, np.float32)).copy()
+        heard = len(frames) // self.manifest.stride
+        features, weights = [], []
+        for _ in chain(stepper.steps(frames), stepper.play_on(0.0)):
+            features.append(np.array(stepper.graph.embedding))
+            weights.append(stepper.posteriors.copy())
+        if not heard:
+            raise UsageError("no voice can be told from so short a sound", hint="Give a second of speech.")
+        pooled = pool(np.concatenate(features)[:heard], np.concatenate(weights)[:heard])
+        hop_s = self.spec.hop_samples / self.spec.sample_rate_hz
+        return Voiceprint(self.space.place(pooled), speech_seconds(frames, hop_s))
+
+    def ratio(self, voice: Vector, vectors: Vector) -> Vector:
+        """What the space of voices says about ``[n, d]`` vectors and a voice, not calibrated: ``[n]``.
+
+        `voice` is ``[d]``, see `mean_voice`, or ``[n, d]``: one for each.
+        """
+        return voice_score(voice, 1, self.space.between, vectors)
+
+    def score(self, voice: Vector, vectors: Vector) -> Vector:
+        """How many times more probable vectors are of a voice than of another: logarithms, ``[n]``."""
+        scores: Vector = self.voices.scale * self.ratio(voice, vectors) + self.voices.offset
+        return scores
+
+    def threshold(self, false_accepts: float, voices: int = 1) -> float:
+        """Return the score that a part of other people reach, with any of so many enrolled voices.
+
+        Raises
+        ------
+        UsageError
+            If that was not measured.
+        """
+        return self.voices.threshold(false_accepts / voices)
+
+    def check(self, enrolment: Enrolment) -> Vector:
+        """Return the vector of a voice that was enrolled with this very model.
+
+        Raises
+        ------
+        ModelError
+            If it was enrolled with another one.
+        UsageError
+            If it is no voice.
+        """
+        if enrolment.speaker is None:
+            raise UsageError(
+                f"'{enrolment.name}' is no voice that is known by all it says",
+                hint=f"Enrol one: edgeaudio speaker enrol {enrolment.name}-voice CLIPS…",
+            )
+        vector = np.asarray(enrolment.speaker.voice)
+        if (
+            enrolment.fingerprint != embedding_fingerprint(self.manifest)
+            or vector.shape != self.space.between.shape
+        ):
+            raise ModelError(
+                f"'{enrolment.name}' was enrolled with {enrolment.model} {enrolment.model_version}, not with "
+                f"this {self.manifest.name} {self.manifest.version}",
+                hint=f"Enrol it again: edgeaudio speaker enrol {enrolment.name} CLIPS… --replace",
+            )
+        return vector
+
+
+def enrolled_voices(speaker: Speaker, names: Sequence[str] = ()) -> dict[str, Vector]:
+    """Load voices that were enrolled with a model: those of these names, or all that there are.
+
+    Raises
+    ------
+    ModelError
+        If one cannot be read, was made with another version of the model, or is named and not there.
+    UsageError
+        If one of these names is no voice.
+    """
+    if names:
+        return {name: speaker.check(load_enrolment(find_enrolment(name))) for name in names}
+    known = (load_enrolment(enrolments_folder() / name) for name in list_enrolments())
+    own = (one for one in known if one.speaker is not None and one.model == speaker.manifest.name)
+    return {one.name: speaker.check(one) for one in own}
