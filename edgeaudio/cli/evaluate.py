@@ -11,6 +11,8 @@ from edgeaudio.cli.common import json_option, log_level_option, print_json
 from edgeaudio.cli.confusion import print_accuracy, print_confusion
 from edgeaudio.cli.evaluate_captions import captions
 from edgeaudio.cli.evaluate_sounds import sounds
+from edgeaudio.cli.evaluate_speaker import speaker
+from edgeaudio.cli.evaluate_vad import vad
 from edgeaudio.cli.evaluate_wake import load_scorer, wake
 from edgeaudio.cli.listening import backend_option, profile_option
 from edgeaudio.cli.progress import progress_bar
@@ -36,6 +38,8 @@ def evaluate() -> None:
 
 evaluate.add_command(captions)
 evaluate.add_command(sounds)
+evaluate.add_command(speaker)
+evaluate.add_command(vad)
 evaluate.add_command(wake)
 
 
