@@ -5,13 +5,24 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from edgeaudio.events import Caption, Detection, Event, NearMiss
+from edgeaudio.events import (
+    Caption,
+    Detection,
+    Event,
+    NearMiss,
+    SoundEvent,
+    SoundStart,
+    SpeakerTurn,
+    SpeechEnd,
+    SpeechStart,
+)
 
 __all__ = ["Outbox"]
 
+_COMMON = (Detection, NearMiss, SoundStart, SoundEvent, SpeechStart, SpeechEnd, SpeakerTurn)
 _RESERVED = 64
-"""Places that detections and unfinished captions cannot take from the news of losses and devices, and
-from final captions."""
+"""Places that what is heard all the time and unfinished captions cannot take from the news of losses and
+devices, and from final captions."""
 
 
 class Outbox:
@@ -24,8 +35,8 @@ class Outbox:
     Parameters
     ----------
     max_events : int
-        Events that wait for the caller. 64 further places are kept for events that are neither
-        detections, near misses nor unfinished captions.
+        Events that wait for the caller. 64 further places are kept for final captions and the news of
+        losses and devices.
     """
 
     def __init__(self, max_events: int) -> None:
@@ -39,7 +50,7 @@ class Outbox:
 
     def put(self, event: Event) -> None:
         """Append an event, as far as there is room. Never waits for the caller."""
-        common = isinstance(event, (Detection, NearMiss)) or _is_unfinished(event)
+        common = isinstance(event, _COMMON) or _is_unfinished(event)
         limit = self._max_events + (0 if common else _RESERVED)
         with self._changed:
             if len(self._events) >= self._max_events and self._give_way():

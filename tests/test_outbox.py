@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from edgeaudio.events import Caption, CaptionWord, Detection, Gap
+from edgeaudio.events import Caption, CaptionWord, Detection, Gap, SoundStart, SpeechStart
 from edgeaudio.outbox import Outbox
 
 
@@ -70,6 +70,15 @@ def test_final_captions_are_kept_where_detections_fill_every_place():
     put(outbox, caption(0, 1), caption(0, 2, final=True), caption(1, 1))
     assert all_of(outbox) == [detection(0), detection(1), detection(2), caption(0, 2, final=True)]
     assert (outbox.accepted, outbox.dropped) == (4, 4)
+
+
+def test_the_news_of_a_loss_has_room_beside_any_number_of_sounds_and_speech():
+    outbox = Outbox(2)
+    sound = SoundStart(model="m", name="rain", score=1.0, start_sample=0, end_sample=9, latency_s=0.0)
+    speech = SpeechStart(model="m", score=1.0, start_sample=0, end_sample=9, latency_s=0.0)
+    gap = Gap(start_sample=0, n_samples=9, cause="ring_full")
+    put(outbox, sound, speech, sound, speech, gap)
+    assert all_of(outbox) == [sound, speech, gap]
 
 
 def test_a_detection_takes_the_place_of_unfinished_text():
