@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgeaudio import ArraySource, Engine
+from edgeaudio.dsp.denoise import Denoiser
 from edgeaudio.errors import UsageError
 from edgeaudio.events import Gap, encode_event
 from edgeaudio.frontend import Frontend, FrontendSpec
@@ -19,9 +20,9 @@ WORDS = [(0.5, "go"), (1.2, "stop"), (2.9, "go")]
 class Changing:
     """An engine on an array that is delivered in blocks, before some of which its tasks are replaced."""
 
-    def __init__(self, x, block, *tasks):
+    def __init__(self, x, block, *tasks, **options):
         self.changes = {}
-        self.engine = Engine(ArraySource(self._blocks(x, block)), *tasks)
+        self.engine = Engine(ArraySource(self._blocks(x, block)), *tasks, **options)
 
     def _blocks(self, x, block):
         for n, start in enumerate(range(0, len(x), block)):
@@ -55,6 +56,20 @@ def test_what_stays_hears_every_sample_once(at_block, block):
     np.testing.assert_array_equal(np.concatenate(begins.blocks), frames_of(OTHER, x[at:]))
     assert {len(frames) for frames in begins.blocks[:-2]} == {8}
     assert run.engine.tasks == (stays, joins, begins)
+
+
+def test_reduced_noise_goes_on_through_a_change():
+    x = noise(1.5)
+    alone, stays, begins = Recorder(), Recorder(), Recorder(OTHER)
+    Engine(ArraySource(x), alone, denoise=Denoiser("medium")).run_until_finished()
+    run = Changing(x, 1280, stays, denoise=Denoiser("medium"))
+    run.changes = {7: (stays, begins)}
+    run.engine.run_until_finished()
+    np.testing.assert_array_equal(np.concatenate(stays.blocks), np.concatenate(alone.blocks))
+    denoiser = Denoiser("medium")
+    quieter = np.concatenate((denoiser.process(x).copy(), denoiser.flush()))
+    expected = frames_of(OTHER, quieter[begins.resets[-1] :])
+    np.testing.assert_array_equal(np.concatenate(begins.blocks), expected)
 
 
 def test_events_of_what_stays_are_the_same_to_the_byte():

@@ -105,6 +105,7 @@ def _run(path: Path) -> None:
         load_numba()
         from edgeaudio.cli.session import Session
         from edgeaudio.cli.summary import Tally
+        from edgeaudio.dsp.denoise import Denoiser
         from edgeaudio.engine import Engine
         from edgeaudio.sinks.cutter import Tape
 
@@ -122,7 +123,8 @@ def _run(path: Path) -> None:
         stack.callback(reloader.close)
         signals.on_second = reloader.kill
 
-        engine = Engine(source, *tasks.tasks, profile=profile, history=tape)
+        denoiser = Denoiser(config.denoise) if config.denoise is not None else None
+        engine = Engine(source, *tasks.tasks, profile=profile, history=tape, denoise=denoiser)
         # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
         events = (
             stack.enter_context(engine)

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from edgeaudio.cli.listen_sections import OneOf, Section, TaskEntry, Text, WakeTask
 from edgeaudio.config import load_yaml, nearest
+from edgeaudio.dsp.denoise import Strength
 from edgeaudio.events import Event
 from edgeaudio.profiles.profile import Runtime
 
@@ -187,6 +188,13 @@ class Config(Section, frozen=True, kw_only=True):
         ),
     ] = None
     backend: Annotated[Runtime | None, Meta(description="litert or onnx. null: as the profile says.")] = None
+    denoise: Annotated[
+        Strength | None,
+        Meta(
+            description="Reduce steady noise in what the tasks hear: light, medium or strong. null: no."
+            " A change takes effect at the next start."
+        ),
+    ] = None
     tasks: Annotated[
         tuple[TaskEntry, ...],
         Meta(min_length=1, max_length=64, description="What listens, all on the same frontends."),

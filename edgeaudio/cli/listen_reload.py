@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Reloader", "Running"]
 
 _LOG = logging.getLogger(__name__)
-_FIXED = ("source", "profile")
+_FIXED = ("source", "profile", "denoise")
 """What only a new start can change."""
 
 

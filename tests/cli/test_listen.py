@@ -15,15 +15,16 @@ import msgspec
 import pytest
 
 from edgeaudio import ArraySource, Engine
-from edgeaudio.cli.listen_config import Config, FileSection, SourceEntry, load_config
+from edgeaudio.cli.listen_config import Config, FileSection, OutputEntry, SourceEntry, load_config
 from edgeaudio.cli.listen_example import example
 from edgeaudio.cli.listen_outputs import Lines, OutputSet, clip_seconds, stdout_form
 from edgeaudio.cli.listen_reload import Reloader, Running
+from edgeaudio.cli.listen_sections import TaskEntry
 from edgeaudio.cli.listen_tasks import Place, TaskSet
 from edgeaudio.profiles import Profile
 from edgeaudio.sinks.cutter import Tape
 from tests.cli.conftest import Run
-from tests.cli.scripted import read_until, running
+from tests.cli.scripted import ROOT, read_until, running
 from tests.staged import noise
 
 Write = Callable[..., Path]
@@ -77,6 +78,16 @@ def test_all_that_is_commented_out_is_good_and_the_defaults_too(tmp_path: Path) 
                 }
                 assert entry.value == type(entry.value)(**given)
     assert config.source == SourceEntry(file=FileSection(path="recording.wav"))
+
+
+def test_the_file_in_the_docs_is_good_and_shows_what_is_told_of_it(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "listen.md").read_text(encoding="utf-8")
+    path = tmp_path / "docs.yaml"
+    path.write_text(re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)[0])
+    config = load_config(path)
+    assert [entry.kind for entry in config.tasks] == ["wake", "wake", "caption", "sounds", "vad"]
+    kinds = (*SourceEntry.kinds, *TaskEntry.kinds, *OutputEntry.kinds)
+    assert {kind for kind in kinds if f"`{kind}`" not in text} == set()
 
 
 def test_every_key_is_explained() -> None:
