@@ -10,7 +10,7 @@ import numpy as np
 from edgeaudio.explaining.bands import hz_said
 from edgeaudio.explaining.colours import HEAT, SOUND, Image, coloured, heated, png
 from edgeaudio.explaining.explanation import Explanation
-from edgeaudio.explaining.view import Span, View, method_said, sentences
+from edgeaudio.explaining.view import Span, View, method_said, score_said, sentences
 from edgeaudio.profiling.charts import Axis, Mark, Plot
 from edgeaudio.profiling.markup import Html, document, facts, figure_cell, join, name_cell, table, tag
 from edgeaudio.types import SAMPLE_RATE_HZ
@@ -243,7 +243,7 @@ def _scores(explanation: Explanation) -> Html:
     for label, score in explanation.ranking(6):
         threshold = explanation.heard.threshold(label)
         limit = "never told" if threshold is None else f"{threshold:.2f}"
-        rows.append((name_cell(label), figure_cell(f"{score:.3f}"), figure_cell(limit)))
+        rows.append((name_cell(label), figure_cell(score_said(score)), figure_cell(limit)))
     at = f"The highest scores at {explanation.question.at_s:.2f} s."
     return join((tag("h3", at), table("Scores", header, rows, right=(1, 2), narrow=True)))
 
@@ -253,7 +253,7 @@ def _deletions(explanation: Explanation) -> Html:
     rows = [
         (
             name_cell(f"{100 * one.share:.0f} %"),
-            *(figure_cell(f"{score:.2f}") for score in (one.salient, one.elsewhere, one.least_elsewhere)),
+            *(figure_cell(score_said(score)) for score in (one.salient, one.elsewhere, one.least_elsewhere)),
         )
         for one in explanation.deletions
     ]

@@ -146,8 +146,8 @@ def _score(axes: Any, view: View) -> None:
 
 def _whole(axes: Any, view: View) -> None:
     span = view.whole
-    cut = " around it" if span.end_s - span.start_s < view.end_s - 0.01 else ""
-    _prepare(axes, view, f"the same over the recording{cut}; shaded: what is above", span)
+    shown = "minute around it" if span.end_s - span.start_s < view.end_s - 0.01 else "recording"
+    _prepare(axes, view, f"the same over the {shown}; shaded: what is above", span)
     axes.axvspan(view.close.start_s, view.close.end_s, color=_SHADE, zorder=0)
     _draw_scores(axes, view, span, names=False)
 

@@ -12,7 +12,7 @@ from edgeaudio.explaining.hearing import Told
 from edgeaudio.profiling.charts import Values
 from edgeaudio.types import SAMPLE_RATE_HZ
 
-__all__ = ["Span", "View", "method_said", "sentences"]
+__all__ = ["Span", "View", "method_said", "score_said", "sentences"]
 
 _AROUND_S = 0.6
 _LEAST_S = 2.5
@@ -155,6 +155,17 @@ class View:
         return float(low), float(high)
 
 
+def score_said(score: float) -> str:
+    """Say a score so that a small one is not said to be none.
+
+    Examples
+    --------
+    >>> score_said(0.973), score_said(0.00312)
+    ('0.97', '0.0031')
+    """
+    return f"{score:.2f}" if score >= 0.0995 or score <= 0 else f"{score:.2g}"
+
+
 def method_said(explanation: Explanation) -> str:
     """Name the method."""
     return _METHODS[explanation.method]
@@ -172,7 +183,7 @@ def sentences(explanation: Explanation) -> list[str]:
     else:
         verdict = f"{name} did not tell '{question.label}'"
     limit = "" if threshold is None else f", threshold {threshold:.2f}"
-    said = [f"{verdict}: score {question.score:.2f} at {question.at_s:.2f} s{limit}."]
+    said = [f"{verdict}: score {score_said(question.score)} at {question.at_s:.2f} s{limit}."]
     if mattered is None:
         said.append(f"Nothing in the recording spoke for it, says {method_said(explanation)}.")
         return said
@@ -181,8 +192,10 @@ def sentences(explanation: Explanation) -> list[str]:
         f"{100 * mattered.share:.0f} % of the saliency, by {method_said(explanation)}."
     )
     judged = explanation.deletion
-    hidden = f"With the most salient {100 * judged.share:.0f} % hidden the score is {judged.salient:.2f}"
-    elsewhere = f"with as much hidden elsewhere {judged.elsewhere:.2f}"
+    hidden = (
+        f"With the most salient {100 * judged.share:.0f} % hidden the score is {score_said(judged.salient)}"
+    )
+    elsewhere = f"with as much hidden elsewhere {score_said(judged.elsewhere)}"
     said.append(f"{hidden}, {elsewhere}.")
     if not explanation.faithful:
         said.append("That is hardly a difference: what the score depends on is not in this map.")
