@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from edgeaudio.profiling.measurement import COMPUTING, Measurement, Stage
+from edgeaudio.profiling.measurement import COMPUTING, Measurement, Stage, Task
 
 __all__ = ["Verdict", "check"]
 
@@ -36,7 +36,8 @@ def check(measurement: Measurement) -> list[Verdict]:
     Returns
     -------
     list of Verdict
-        One for each budget that the profile has; none if it has none.
+        One for each budget that the profile has; none if it has none. That of words is not judged
+        where nothing listens for any: a sound or a stretch of speech is told when it is over.
     """
     budgets = measurement.profile_settings.get("budgets")
     if not isinstance(budgets, Mapping):
@@ -44,13 +45,18 @@ def check(measurement: Measurement) -> list[Verdict]:
     verdicts = []
     for key, judge in _JUDGES.items():
         limit = budgets.get(key)
-        if isinstance(limit, (int, float)):
+        if isinstance(limit, (int, float)) and (judge is not _judge_latency or _listening(measurement)):
             verdicts.append(judge(measurement, float(limit)))
     return verdicts
 
 
 def _judge_latency(measurement: Measurement, limit_ms: float) -> Verdict:
-    ends = [stage for stage in measurement.stages if stage.group == "end to end" and stage.count]
+    wordless = {task.model for task in measurement.tasks} - {task.model for task in _listening(measurement)}
+    ends = [
+        stage
+        for stage in measurement.stages
+        if stage.group == "end to end" and stage.count and stage.task not in wordless
+    ]
     silent = _silent_tasks(measurement, ends)
     latest = max(ends, key=lambda stage: stage.p95_ms, default=None)
     if latest is None or silent:
@@ -84,7 +90,12 @@ def _silent_tasks(measurement: Measurement, ends: list[Stage]) -> list[str]:
     heard = {stage.task for stage in ends}
     if None in heard:
         return []  # events are not told apart by their tasks
-    return [task.model for task in measurement.tasks if task.model not in heard]
+    return [task.model for task in _listening(measurement) if task.model not in heard]
+
+
+def _listening(measurement: Measurement) -> list[Task]:
+    """Return the tasks that listen for words."""
+    return [task for task in measurement.tasks if task.kind in ("wake", "captions")]
 
 
 def _latest_stage(stages: list[Stage], end: Stage) -> tuple[str, float]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeaudio.events import Caption, Detection, Event, SoundEvent, SpeechEnd, SpeechStart
+from edgeaudio.events import Caption, Detection, Event, SoundEvent, SoundStart, SpeechEnd, SpeechStart
 from edgeaudio.frontend import Frontend
 from edgeaudio.profiling.measurement import Group, Stage, Stall
 from edgeaudio.profiling.passes import Clock, Passes, Window, find_blocks, remainder, stage, stalls
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Probes"]
 
-_Heard = Detection | Caption | SoundEvent | SpeechStart | SpeechEnd
-"""What comes at some time after its audio."""
+_Onset = SoundStart | SpeechStart
+_Ending = SoundEvent | SpeechEnd
+_Heard = Detection | Caption | _Onset | _Ending
 _EVENTS = 256
 _EVENT, _WHOLE_WAY, _WORD = range(3)
 """Numbers of the ways of each task's events."""
@@ -95,7 +96,9 @@ class _TaskProbe:
         """Note when an event has reached the caller."""
         now = now_ns()
         self._events.add(decided_ns, now, _EVENT)
-        self._events.add(decided_ns - round(event.latency_s * 1e9), now, _WHOLE_WAY)
+        # What ends has been over for a while when that is decided.
+        if not isinstance(event, _Ending):
+            self._events.add(decided_ns - round(event.latency_s * 1e9), now, _WHOLE_WAY)
         for end_sample in self._new_words(event):
             self._events.add(round(captured_at(end_sample - 1) * 1e9), now, _WORD)
 
@@ -128,7 +131,9 @@ class _TaskProbe:
         return sum(max(0, min(end, until_ns) - begin) for (begin, held), end in spans if held >= level) / 1e9
 
     def _new_words(self, event: _Heard) -> list[int]:
-        """Return the ends of the words, or of what else it tells of, that no event has told before."""
+        """Return the ends of the words, sounds and speech that no event has told before."""
+        if isinstance(event, _Onset):
+            return []
         if not isinstance(event, Caption):
             return [event.end_sample]
         known = self._caption[1] if event.caption_id == self._caption[0] else 0

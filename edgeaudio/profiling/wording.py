@@ -37,7 +37,7 @@ MEANING = {
     "task": "network and decision together, where they cannot be told apart",
     "event": "from the decision to your program's hands",
     "end to end": "from the capture of the last sample that a decision needed to your program's hands",
-    "word": "from the end of the word itself to your program's hands: a model hears on before it is sure",
+    "word": "from the end of a word or sound to your program's hands: a model hears on before it is sure",
 }
 """What each group of stages is."""
 

@@ -41,6 +41,13 @@ def test_budgets_that_are_kept() -> None:
     assert verdicts[1].value == pytest.approx(20.7)
 
 
+def test_sounds_and_speech_have_no_part_in_the_budget_of_words() -> None:
+    beside = replace(RUN.tasks[1], kind="sounds")
+    [verdict] = judged(replace(RUN, tasks=[RUN.tasks[0], beside]), p95_word_to_event_ms=250)
+    assert verdict.kept
+    assert judged(replace(RUN, tasks=[beside]), p95_word_to_event_ms=1) == []
+
+
 def test_a_budget_is_kept_to_its_last_bit() -> None:
     share = RUN.cost.cpu_share
     assert judged(RUN, cpu_share=share)[0].kept
