@@ -9,7 +9,18 @@ from collections.abc import Sequence
 
 from tools.benchmarks.report import write_section
 
-NAMES = ("frontend", "daemon", "many", "startup", "latency", "beside", "decoding", "models", "slow-device")
+NAMES = (
+    "frontend",
+    "daemon",
+    "many",
+    "startup",
+    "latency",
+    "beside",
+    "together",
+    "decoding",
+    "models",
+    "slow-device",
+)
 _COMMON = ("--check", "--write-docs")
 """Options that change nothing about what is measured."""
 
