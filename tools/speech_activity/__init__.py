@@ -1,0 +1,1 @@
+"""Speech activity: this project's detector against Silero VAD and webrtcvad, see tools/compare-vad."""
