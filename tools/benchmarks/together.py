@@ -117,9 +117,9 @@ def _report(
         limits=limits,
         notes=[
             "CPU time of whole processes (`edgeaudio listen`, a file as fast as possible): "
-            f"{seconds[1]} s of audio minus {seconds[0]} s ({repetitions} runs by turns; median, and range), so "
-            "start-up is left out. `further` is what a task costs beside those above it, turn by turn; tasks "
-            "with the same features share one frontend.",
+            f"{seconds[1]} s of audio minus {seconds[0]} s ({repetitions} runs by turns; median, and range), "
+            "so start-up is left out. `further` is what a task costs beside those above it, turn by turn; "
+            "tasks with the same features share one frontend.",
         ],
         packages=PACKAGES,
     )
