@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeaudio.backends import Runtime
 from edgeaudio.errors import ModelError
@@ -103,16 +104,19 @@ class Explanation:
     @property
     def told(self) -> Told | None:
         """What the model told of the label, at the moment that is explained."""
-        question = self.question
-        near = [one for one in self.heard.told if one.label == question.label and one.frame <= question.frame]
-        return near[-1] if near and self._lasts(near[-1]) else None
+        label = self.question.label
+        return next((one for one in self.heard.told if one.label == label and self._lasts(one)), None)
 
     def _lasts(self, one: Told) -> bool:
-        """Whether the score has not fallen below half its threshold since then."""
-        question = self.question
-        threshold = self.heard.threshold(question.label) or 1.0
-        since = self.heard.smoothed[one.frame : question.frame + 1, question.column]
-        return bool(since.min() >= threshold / 2)
+        """Whether what was told is still so: a stretch lasts, or a word's score has not fallen since."""
+        question, heard = self.question, self.heard
+        if one.end_s > one.start_s:
+            smoothing_s = heard.manifest.stretches.smoothing_ms / 1000
+            return one.start_s <= question.at_s <= one.end_s + smoothing_s
+        threshold = heard.threshold(question.label) or 1.0
+        frames = range(question.frame + 1)
+        since = [heard.smoothed[i, question.column] for i in frames if heard.known_s(i) >= one.end_s]
+        return bool(since) and bool(min(since) >= threshold / 2)
 
     def ranking(self, n: int = 4) -> list[tuple[str, float]]:
         """Return the labels with the highest scores at that moment, and the scores."""
@@ -313,7 +317,7 @@ def _deletions(question: Question, saliency: Array) -> list[Deletion]:
     return deletions
 
 
-def _without(question: Question, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> float:
+def _without(question: Question, mask: NDArray[np.bool_]) -> float:
     """Return the score of the stretch where what the mask covers sounds like the background."""
     frames = question.frames.copy()
     part = frames[: len(mask)]

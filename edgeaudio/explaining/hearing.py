@@ -9,14 +9,18 @@ import numpy as np
 
 from edgeaudio.backends import Runtime, StreamingGraph, open_graph, stream
 from edgeaudio.errors import InputError, ModelError
+from edgeaudio.events import Detection, SoundEvent, SpeechEnd
 from edgeaudio.explaining.gradients import activate
 from edgeaudio.frontend import Frontend
 from edgeaudio.models.bundle import Bundle
 from edgeaudio.models.manifest import Activity, Decision, ModelManifest
 from edgeaudio.profiles.profile import Profile
 from edgeaudio.sources.file import FileSource
+from edgeaudio.tasks.base import Task
+from edgeaudio.tasks.classifier import Classifier
 from edgeaudio.tasks.clip import smooth
-from edgeaudio.tasks.trigger import Trigger
+from edgeaudio.tasks.spotter import Spotter
+from edgeaudio.tasks.vad import Vad
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
 
 __all__ = ["Heard", "Told", "check_explainable", "hear", "load_clip"]
@@ -36,8 +40,6 @@ class Told:
     score: float
     start_s: float
     end_s: float
-    frame: int
-    """The output frame in which it was decided."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def hear(
         n_real=len(real),
         posteriors=posteriors,
         smoothed=smooth(posteriors, _smoothing_frames(manifest)),
-        told=tuple(_told(manifest, posteriors)),
+        told=tuple(_told(manifest, graph, real)),
         runtime=graph.runtime,
     )
     return heard, graph
@@ -201,36 +203,20 @@ def _continued(frames: Frames, manifest: ModelManifest) -> Frames:
     return np.concatenate([frames, np.broadcast_to(quietest, (n_more, frames.shape[1]))])
 
 
-def _told(manifest: ModelManifest, posteriors: Frames) -> list[Told]:
+def _told(manifest: ModelManifest, graph: StreamingGraph, frames: Frames) -> list[Told]:
+    """Return what the task tells that runs live."""
+    task: Task
     if manifest.decision is not None:
-        return _words(manifest, manifest.decision, posteriors)
-    if manifest.activity is not None:
-        return _stretches(manifest, manifest.activity, posteriors)
-    return []
-
-
-def _words(manifest: ModelManifest, decision: Decision, posteriors: Frames) -> list[Told]:
-    trigger = Trigger(manifest.labels, decision, frame_ms=_frame_ms(manifest))
+        task = Spotter(graph, manifest)
+    elif manifest.kind == "vad":
+        task = Vad(graph, manifest)
+    else:
+        task = Classifier(graph, manifest)
     told = []
-    for firing in trigger.process(posteriors):
-        at_s = _known_s(manifest, firing.frame)
-        told.append(Told(firing.label, firing.score, at_s, at_s, firing.frame))
+    for event in (*task.process(frames), *task.flush()):
+        if isinstance(event, (Detection, SoundEvent, SpeechEnd)):
+            # A word is known at one moment, as its beginning is a guess.
+            start = event.end_sample if isinstance(event, Detection) else event.start_sample
+            name = manifest.spotted[0] if isinstance(event, SpeechEnd) else event.name
+            told.append(Told(name, event.score, start / SAMPLE_RATE_HZ, event.end_sample / SAMPLE_RATE_HZ))
     return told
-
-
-def _stretches(manifest: ModelManifest, activity: Activity, posteriors: Frames) -> list[Told]:
-    from edgeaudio.tasks.hysteresis import Hysteresis
-
-    hysteresis = Hysteresis(manifest.labels, activity, frame_ms=_frame_ms(manifest))
-    edges = [*hysteresis.process(posteriors), *hysteresis.flush()]
-    return [
-        Told(
-            edge.label,
-            edge.score,
-            _known_s(manifest, edge.start),
-            _known_s(manifest, edge.frame_end),
-            edge.start,
-        )
-        for edge in edges
-        if not edge.began
-    ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeaudio.backends import StreamingGraph, stream
 from edgeaudio.config import nearest
@@ -123,18 +124,27 @@ def ask(
     if at_s is not None and not 0.0 <= at_s <= heard.seconds:
         raise UsageError(f"{at_s:g} s is not in the recording, which lasts {heard.seconds:.2f} s")
     places = _places(heard, at_s)
-    if label is None:
-        told = [one for one in heard.told if places[one.frame]]
-        names = {one.label for one in told} or manifest.spotted or manifest.labels
-    else:
-        names = {label}
+    told = _named(heard, places) or {*(manifest.spotted or manifest.labels)}
+    names = told if label is None else {label}
     columns = [i for i, name in enumerate(manifest.labels) if name in names]
     scores = np.where(places[:, None], heard.smoothed[:, columns], -1.0)
     frame, column = np.unravel_index(int(scores.argmax()), scores.shape)
     return _question(heard, graph, manifest.labels[columns[int(column)]], int(frame))
 
 
-def _places(heard: Heard, at_s: float | None) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _named(heard: Heard, places: NDArray[np.bool_]) -> set[str]:
+    """Return the labels that were told in those places."""
+    known = np.array([heard.known_s(int(frame)) for frame in np.flatnonzero(places)])
+    # A word is told when an output frame is known, and a stretch's ends lie anywhere.
+    room_s = (heard.known_s(1) - heard.known_s(0)) / 2
+    return {
+        one.label
+        for one in heard.told
+        if ((known >= one.start_s - room_s) & (known <= one.end_s + room_s)).any()
+    }
+
+
+def _places(heard: Heard, at_s: float | None) -> NDArray[np.bool_]:
     """Which output frames may be explained."""
     known = np.array([heard.known_s(frame) for frame in range(len(heard.smoothed))])
     if at_s is None:

@@ -23,7 +23,7 @@ from edgeaudio.explaining.network import Network
 from edgeaudio.explaining.question import Question
 from edgeaudio.training.graph import Conv, Conv2d
 
-__all__ = ["Method", "grad_cam", "integrated_gradients", "occlusion"]
+__all__ = ["Method", "grad_cam", "integrated_gradients", "occlusion", "seen"]
 
 Method = Literal["gradients", "grad-cam", "occlusion"]
 
@@ -58,11 +58,11 @@ def grad_cam(question: Question, network: Network) -> Array:
     all places makes sense only right before they are pooled. A place is drawn over all that it has heard.
     """
     run = forward(network, question.frames[None])
-    seen = _seen(network, question)
-    name = _inner(network, seen, question)
+    heard = seen(network)
+    name = _inner(network, heard, question)
     gradient = _backward(question, run)[name]
     speaking = np.maximum((gradient * run.tensors[name])[0].sum(axis=-1), 0.0)
-    return _spread(speaking, seen[name], question.frames.shape)
+    return _spread(speaking, heard[name], question.frames.shape)
 
 
 def occlusion(question: Question, progress: Callable[[int, int], None] | None = None) -> Array:
@@ -111,7 +111,7 @@ def _patches(n: int, length: int) -> list[slice]:
     return [slice(start, start + length) for start in [*starts, n - length]]
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """What one place of a tensor has heard: place ``i`` from ``i * step + first`` on, `length` long."""
 
     step: int
@@ -119,32 +119,32 @@ class _Seen(NamedTuple):
     length: int
 
 
-def _seen(network: Network, question: Question) -> dict[str, tuple[_Seen, _Seen]]:
+def seen(network: Network) -> dict[str, tuple[Seen, Seen]]:
     """Return what places of each tensor have heard, along time and across bands."""
     n_bands = network.graph.n_bands
-    seen = {network.graph.input: (_Seen(1, 0, 1), _Seen(1, 0, 1))}
+    found = {network.graph.input: (Seen(1, 0, 1), Seen(1, 0, 1))}
     for node in network.graph.nodes:
         if not isinstance(node, Conv):
-            first, second = (seen[source] for source in node.sources)
-            seen[node.output] = max(first, second, key=lambda places: places[0].length)
+            first, second = (found[source] for source in node.sources)
+            found[node.output] = max(first, second, key=lambda places: places[0].length)
             continue
-        time, bands = seen[node.source]
+        time, bands = found[node.source]
         kernel = (node.weight.shape[2] - 1) * node.dilation
-        time = _Seen(
+        time = Seen(
             time.step * node.stride, time.first - node.context * time.step, time.length + kernel * time.step
         )
         if isinstance(node, Conv2d):
             reach = (node.weight.shape[3] - 1) * bands.step
-            bands = _Seen(
+            bands = Seen(
                 bands.step * node.band_stride, bands.first - node.band_pad * bands.step, bands.length + reach
             )
         else:
-            bands = _Seen(n_bands, 0, n_bands)
-        seen[node.output] = time, bands
-    return seen
+            bands = Seen(n_bands, 0, n_bands)
+        found[node.output] = time, bands
+    return found
 
 
-def _inner(network: Network, seen: dict[str, tuple[_Seen, _Seen]], question: Question) -> str:
+def _inner(network: Network, seen: dict[str, tuple[Seen, Seen]], question: Question) -> str:
     banded = [node.output for node in network.graph.nodes if node.output in network.graph.bands]
     if banded:
         return banded[-1]
@@ -154,7 +154,7 @@ def _inner(network: Network, seen: dict[str, tuple[_Seen, _Seen]], question: Que
     return near[-1] if near else inner[0]
 
 
-def _spread(places: Array, seen: tuple[_Seen, _Seen], shape: tuple[int, int]) -> Array:
+def _spread(places: Array, seen: tuple[Seen, Seen], shape: tuple[int, int]) -> Array:
     """Share each place's value out among the frames and bands that it has heard."""
     spread = np.zeros(shape)
     time, bands = seen

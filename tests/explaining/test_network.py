@@ -14,6 +14,7 @@ from edgeaudio.errors import ModelError
 from edgeaudio.explaining.gradients import Array, activate, forward, score_gradient
 from edgeaudio.explaining.network import Network, read_network
 from edgeaudio.explaining.onnx_file import read_onnx
+from edgeaudio.explaining.saliency import seen
 from edgeaudio.models.bundle import Bundle
 from edgeaudio.training.export_onnx import export_onnx_float, export_onnx_int8
 from edgeaudio.training.graph import Conv, Conv2d, Graph
@@ -189,3 +190,28 @@ def test_the_file_is_read_as_by_the_package_onnx() -> None:
 def test_what_is_no_such_file_is_refused(data: bytes) -> None:
     with pytest.raises(ModelError, match="no ONNX file that edgeaudio has written"):
         read_onnx(data, "it")
+
+
+@pytest.mark.parametrize("name", ["stem", "b", "deep", "list"])
+def test_a_place_has_heard_what_it_is_said_to(name: str) -> None:
+    # What lies outside changes nothing; each edge of what lies inside changes something. (Behind the last
+    # bands all are heard, but those that strides leave over.)
+    graph = banded_graph()
+    network, frames = plain(graph), frames_for(graph)
+    time, bands = seen(network)[name]
+    i, j = 10, min(2, graph.bands.get(name, 1) - 1)
+    start, low = i * time.step + time.first, j * bands.step + bands.first
+    ends, highs = start + time.length - 1, min(low + bands.length, graph.n_bands) - 1
+
+    def value(x: Array) -> Array:
+        return forward(network, x[None]).tensors[name][0, i, j]
+
+    inside = np.zeros(frames.shape, np.bool_)
+    inside[max(0, start) : ends + 1, max(0, low) : highs + 1] = True
+    outside = np.where(inside, frames, frames + 3.0)
+    np.testing.assert_allclose(value(outside), value(frames), rtol=0, atol=1e-12)
+    edges = (highs, max(0, low)) if name in graph.bands else (20, 20)
+    for place in zip((start, ends), edges, strict=True):
+        changed = frames.copy()
+        changed[place] += 50.0
+        assert np.abs(value(changed) - value(frames)).max() > 0
