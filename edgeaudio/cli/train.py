@@ -10,6 +10,7 @@ import click
 from edgeaudio.cli.common import Number
 from edgeaudio.cli.train_language import language
 from edgeaudio.cli.train_options import FOLDER, job_options, make_job, reporting, show
+from edgeaudio.cli.train_vad import vad
 from edgeaudio.cli.train_words import commands, wake
 from edgeaudio.errors import UsageError
 
@@ -175,5 +176,5 @@ def _weights(given: tuple[str, ...]) -> dict[str, float]:
     return weights
 
 
-for _command in (wake, commands, language):
+for _command in (wake, commands, language, vad):
     train.add_command(_command)
