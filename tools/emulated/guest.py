@@ -29,11 +29,22 @@ from edgeaudio.models.bundle import Bundle, load_bundle
 from edgeaudio.models.catalogue import list_models, search_path
 from edgeaudio.sources import ArraySource
 from edgeaudio.tasks.base import Task
+from edgeaudio.tasks.classifier import Classifier
 from edgeaudio.tasks.loading import load_acoustic
 from edgeaudio.tasks.recognizer import Recognizer
 from edgeaudio.tasks.spotter import Spotter
+from edgeaudio.tasks.vad import Vad
 from edgeaudio.types import Frames, Samples
 from tools.emulated.counting import LONG_S, MARK, SHORT_S
+
+_TASKS: dict[str, type[Spotter | Recognizer | Classifier | Vad]] = {
+    "captions": Recognizer,
+    "commands": Spotter,
+    "sounds": Classifier,
+    "vad": Vad,
+    "wake": Spotter,
+}
+"""What runs a model of each kind."""
 
 RATE_HZ = 16_000
 FRAMES_PER_S = 100
@@ -85,13 +96,11 @@ def answers(recordings: Recordings, *, search: bool) -> dict[str, NDArray[Any]]:
         for runtime in _runtimes(bundle):
             found[f"logits {bundle.name} {runtime}"] = stream(open_graph(bundle, runtime), golden.frames)
     for bundle in bundles:
-        task: Task
-        if bundle.manifest.kind != "captions":
-            task, heard = Spotter.load(bundle.path), recordings.words
-        elif search:
-            task, heard = Recognizer.load(bundle.path), recordings.sentences
-        else:
+        kind = _TASKS.get(bundle.manifest.kind)
+        if kind is None or (kind is Recognizer and not search):
             continue
+        task = kind.load(bundle.path)
+        heard = recordings.sentences if kind is Recognizer else recordings.words
         events = Engine(ArraySource(heard), task).run_until_finished()
         found[f"events {bundle.name}"] = np.array(
             json.dumps([msgspec.to_builtins(event) for event in events])
