@@ -32,7 +32,8 @@ class SpokenWords(Wrapper):
     vad : Vad
         Hears the same stream; several tasks may ask one. In a `Muted`, its own events are not told.
     threshold : float, optional
-        Instead of the detector's own; above 0 and below 1. A low one leaves out noises, and hardly a word.
+        Above 0 and below 1; by default the level down to which the detector takes speech to go on. A
+        word that is missed costs more than a noise that passes.
 
     Raises
     ------
@@ -53,7 +54,7 @@ class SpokenWords(Wrapper):
     def __init__(self, task: Task, vad: Vad, *, threshold: float | None = None) -> None:
         super().__init__(task)
         self._vad = vad
-        self._threshold = vad.threshold if threshold is None else check_threshold(threshold)
+        self._threshold = vad.release if threshold is None else check_threshold(threshold)
         self._waiting: deque[Event] = deque()
         self.left_out = 0
         """How many words did not count, through any reset."""

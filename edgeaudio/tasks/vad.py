@@ -75,6 +75,7 @@ class Vad:
         self._stepper = Stepper(graph, manifest)
         self._hysteresis = Hysteresis(manifest.labels, activity, frame_ms=self._stepper.frame_ms)
         self._column = manifest.labels.index(manifest.spotted[0])
+        self._release_ratio = activity.release_ratio
         self._pre_roll = round(activity.pre_roll_ms * self.spec.sample_rate_hz / 1000)
         least_on = max(1, round(activity.least_on_ms / self._stepper.frame_ms))
         late = least_on + self._hysteresis.lag_frames + self._stepper.n_out
@@ -162,6 +163,11 @@ class Vad:
     def threshold(self) -> float:
         """Posterior from which on somebody speaks."""
         return next(iter(self._hysteresis.threshold_of.values()))
+
+    @property
+    def release(self) -> float:
+        """Posterior down to which somebody still speaks."""
+        return self.threshold * self._release_ratio
 
     @property
     def step_frames(self) -> int:

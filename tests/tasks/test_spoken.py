@@ -65,6 +65,13 @@ def test_a_threshold_of_its_own():
         SpokenWords(scripted_spotter(WORDS), scripted_vad([]), threshold=1.5)
 
 
+def test_by_default_it_is_enough_that_speech_would_go_on():
+    """At a threshold of 0.99995, the scripted posterior of 0.9997 begins no speech, and ends none."""
+    for ratio, expected in ((0.9, ["go", "stop"]), (1.0, [])):
+        rules = Activity(threshold=0.99995, release_ratio=ratio)
+        assert heard(rules=rules)[0] == expected
+
+
 def test_near_misses_are_left_out_too():
     spotter = scripted_spotter(WORDS)
     # The script says 0.9997 or 0.0003: everything over a bound far above 0.9997 is a near miss only.
