@@ -10,6 +10,8 @@ import click
 from edgeaudio.cli.common import Number
 from edgeaudio.cli.train_language import language
 from edgeaudio.cli.train_options import FOLDER, job_options, make_job, reporting, show
+from edgeaudio.cli.train_sounds import sounds
+from edgeaudio.cli.train_speaker import speaker
 from edgeaudio.cli.train_vad import vad
 from edgeaudio.cli.train_words import commands, wake
 from edgeaudio.errors import UsageError
@@ -176,5 +178,5 @@ def _weights(given: tuple[str, ...]) -> dict[str, float]:
     return weights
 
 
-for _command in (wake, commands, language, vad):
+for _command in (wake, commands, sounds, language, vad, speaker):
     train.add_command(_command)

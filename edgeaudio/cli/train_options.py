@@ -18,13 +18,13 @@ from edgeaudio.errors import MissingDependencyError, UsageError
 if TYPE_CHECKING:
     from edgeaudio.training.build import Job, Reporter
 
-__all__ = ["FOLDER", "job_options", "make_job", "reporting", "settle_output", "show"]
+__all__ = ["FOLDER", "general_options", "job_options", "make_job", "reporting", "settle_output", "show"]
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
 
+_DATA = click.option("--data", type=FOLDER, help="Folder of corpora: a manifest.tsv in each, or in itself.")
 _OPTIONS = (
-    click.option("--data", type=FOLDER, help="Folder of corpora: a manifest.tsv in each, or in itself."),
     click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True),
     click.option("--resume", is_flag=True, help="Go on from the checkpoint of an earlier run."),
     click.option("--checkpoint-dir", type=FOLDER, help="Default: in the user's cache folder."),
@@ -43,7 +43,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
 def job_options(command: _COMMAND) -> _COMMAND:
-    """Add the options that every training has."""
+    """Add the options of a training, its folder of corpora included."""
+    return _DATA(general_options(command))
+
+
+def general_options(command: _COMMAND) -> _COMMAND:
+    """Add the options that every training has, wherever its recordings are."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -1,0 +1,1 @@
+"""What networks and frontends for sounds are worth, cross-validated: ``tools/compare-sounds``."""
