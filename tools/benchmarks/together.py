@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Report:
     """Measure each task alone, and with all before it."""
     wanted = [Wanted.parse(text) for text in options.tasks]
-    seconds, turns = (20, 3) if options.smoke else (120, 15)
+    seconds, turns = (20, 2) if options.smoke else (60, 12)
     together = [tuple(wanted[: n + 1]) for n in range(len(wanted))]
     chosen = list(dict.fromkeys([(one,) for one in wanted] + together))
     samples = (daemon_audio(options.audio, seconds) / 32768).astype(np.float32)
@@ -122,8 +122,8 @@ def _report(
         notes=[
             f"CPU time of the engine's thread over {seconds} s of audio, {turns} turns; in each, every task "
             "alone and with all those above it. Medians, and from the 10th to the 90th percentile of the "
-            "turns. `further` is the difference within a turn: what a task costs beside those above it, which "
-            "share its frontend where they hear the same features. RSS is the most memory that "
+            "turns. `further` is the difference within a turn: what a task costs beside those above it, "
+            "whose frontend it shares where they hear the same features. RSS is the most memory that "
             "`edgeaudio listen` takes.",
         ],
         packages=PACKAGES,
