@@ -44,8 +44,8 @@ LAYOUT = ActivityLayout(FRONTEND, n_frames=500, stride=NET.stride, delay_ms=DELA
 SOUNDING = Settings(
     warp_share=0.0,  # it would move speech away from its labels
     room_share=0.35,
-    noise_share=0.9,
-    snr_db=(-5.0, 30.0),
+    noise_share=0.8,
+    snr_db=(-5.0, 40.0),
     codec_share=0.08,
     peak_db=(-50.0, 0.0),
 )

@@ -15,8 +15,9 @@ __all__ = ["write_vad_card"]
 _RECIPE = (
     "Pieces of recordings are laid into streams of five seconds with pauses of 0.15 to 3 s between them; "
     "one stream in seven holds no speech. Single sounds are laid in at -20 to 8 dB, then come rooms, noise "
-    "at -5 to 30 dB (recordings, voices of eight to 24 people at once, and made music, engines, alarms, "
-    "sweeps, typing, hum), microphone and telephone colours, codecs, clipping, and peaks of -50 to 0 dBFS. "
+    "at -5 to 40 dB (recordings at several speeds, voices of eight to 24 people at once, and made music, "
+    "engines, alarms, sweeps, typing, hum), microphone and telephone colours, codecs, clipping, and peaks of "
+    "-50 to 0 dBFS. "
     "Streams are heard again at other levels, as of other vocal tracts, with bands and moments hidden. What "
     "is speech is found by its level in the clean recording, as edgeaudio evaluate vad finds it; recordings "
     "whose background is less than 25 dB softer than their speech are left out. The network is asked about "

@@ -29,8 +29,9 @@ Side = Literal["training", "development", "test"]
 
 _HELD_OUT_SPLITS = ("validation", "dev", "test", "development", "held_out")
 _SPEAKERS_SHARE, _NOISE_SHARE = 0.2, 0.3
-_MADE_SOUNDS, _BABBLES, _MADE_ROOMS = 96, 12, 30
+_MADE_SOUNDS, _BABBLES, _MADE_ROOMS = 144, 16, 30
 _MOST_OF_ONE_CORPUS, _MOST_HELD_NOISES = 250, 30
+_SPEEDS = (0.65, 1.5)
 _LOUD = 1e-4
 _LEAST_RANGE_DB = 25.0
 
@@ -153,7 +154,7 @@ def gather(
     voices = [_floats(talk.clip) for talk in talks[:: max(1, len(talks) // 300)]]
     return VadMaterial(
         talks,
-        [*_balanced(noises), *made_sounds(_MADE_SOUNDS, seed=seed)],
+        [*_balanced(noises, seed), *made_sounds(_MADE_SOUNDS, seed=seed)],
         babble(voices, _BABBLES, seed=seed),
         rooms + made_rooms(_MADE_ROOMS, seed=seed),
         dict(used),
@@ -250,10 +251,17 @@ def _trimmed(samples: Samples) -> Samples:
     return samples[loud[0] : loud[-1] + 1] if len(loud) else samples
 
 
-def _balanced(noises: dict[str, list[Clip]]) -> list[Samples]:
-    """Noises; few long recordings count as much as many short ones, and crying is not half of the world."""
+def _balanced(noises: dict[str, list[Clip]], seed: int) -> list[Samples]:
+    """Noises, each some times at other speeds; few long ones count as much as many short ones."""
+    rng = np.random.default_rng([seed, 5])
     kept: list[Samples] = []
     for clips in noises.values():
         chosen = sorted(clips, key=lambda clip: clip.key[::-1])[:_MOST_OF_ONE_CORPUS]
-        kept += [_trimmed(_floats(clip)) for clip in chosen] * max(1, _MOST_OF_ONE_CORPUS // 2 // len(chosen))
+        for clip in chosen:
+            sound = _trimmed(_floats(clip))
+            kept.append(sound)
+            for _ in range(max(1, _MOST_OF_ONE_CORPUS // 2 // len(chosen) - 1)):
+                factor = float(np.exp(rng.uniform(*np.log(_SPEEDS))))
+                times = np.arange(int(len(sound) / factor)) * factor
+                kept.append(np.interp(times, np.arange(len(sound)), sound).astype(np.float32))
     return kept

@@ -108,7 +108,7 @@ class ActivityStreams:
             talk = group[int(rng.integers(len(group)))]
             samples, spoken = self._piece(talk, rng)
             n = min(len(samples), self.n_samples - at)
-            stream[at : at + n] += samples[:n] * np.float32(level * 10.0 ** rng.uniform(-0.15, 0.15))
+            stream[at : at + n] += samples[:n] * np.float32(level * 10.0 ** rng.uniform(-0.5, 0.2))
             first = at // FRAME_SAMPLES
             labels[first : first + len(spoken)] = spoken[: len(labels) - first]
             at += len(samples) + self._pause(rng)
