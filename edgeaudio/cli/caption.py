@@ -23,12 +23,16 @@ from edgeaudio.cli.common import (
 )
 from edgeaudio.cli.gating import gate_facts, gate_speech, settle_vad, vad_option
 from edgeaudio.cli.listening import (
+    DenoiseOptions,
     HookOptions,
     SourceOptions,
     check_source,
+    denoise_option,
     hook_options,
+    open_denoiser,
     open_hook,
     open_source,
+    settle_denoise,
     settle_profile,
     source_options,
 )
@@ -56,7 +60,7 @@ __all__ = ["caption"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, RecognizerOptions, HookOptions, WebOptions):
+class _Options(SourceOptions, DenoiseOptions, RecognizerOptions, HookOptions, WebOptions):
     form: Literal["live", "text", "json", "srt", "vtt"] | None
     as_json: bool
     output: Path | None
@@ -103,6 +107,7 @@ class _Options(SourceOptions, RecognizerOptions, HookOptions, WebOptions):
     type=seconds(2, 120),
     help="Longest caption; what follows is the next one.  [default: 20]",
 )
+@denoise_option
 @vad_option("Let the recogniser hear only speech, as this model tells it.  [default model: vad-small]")
 @web_options
 @hook_options("final caption")
@@ -117,6 +122,7 @@ def caption(**options: Any) -> None:
     if options["as_json"] and options["form"] is None:
         options["form"] = "json"
     settle_vad(options)
+    settle_denoise(options)
     settle_web(options)
     _run(_Options(**options))
 
@@ -149,7 +155,7 @@ def _run(options: _Options) -> None:
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
-        engine = Engine(source, *tasks, profile=profile)
+        engine = Engine(source, *tasks, profile=profile, denoise=open_denoiser(options))
         if page is not None:
             page.start(engine)
         events = (

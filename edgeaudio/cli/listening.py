@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,25 +14,31 @@ from edgeaudio.cli.common import seconds
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgeaudio.dsp.denoise import Denoiser
     from edgeaudio.events import Event
     from edgeaudio.profiles import Profile
     from edgeaudio.sinks.hook import CommandHook
     from edgeaudio.sources.base import Source
 
 __all__ = [
+    "DenoiseOptions",
     "HookOptions",
     "SourceOptions",
     "backend_option",
     "check_source",
+    "denoise_option",
     "hook_options",
+    "open_denoiser",
     "open_hook",
     "open_source",
     "profile_option",
+    "settle_denoise",
     "settle_profile",
     "source_options",
 ]
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
+_DEFAULT_STRENGTH = "medium"
 
 backend_option = click.option(
     "--backend", type=click.Choice(["onnx", "litert"]), help="Runtime, instead of the profile's."
@@ -60,6 +67,13 @@ class HookOptions:
 
     command: str | None
     command_timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiseOptions:
+    """What `denoise_option` yields, once `settle_denoise` has seen it."""
+
+    denoise: str | None
 
 
 def source_options(command: _COMMAND) -> _COMMAND:
@@ -110,6 +124,42 @@ def hook_options(what: str) -> Callable[[_COMMAND], _COMMAND]:
         )(command)
 
     return add
+
+
+def denoise_option(command: _COMMAND) -> _COMMAND:
+    """Add the option of `DenoiseOptions`."""
+    return click.option(
+        "--denoise",
+        is_flag=False,
+        flag_value=_DEFAULT_STRENGTH,
+        metavar="[light|medium|strong]",
+        help="Reduce steady noise in what is listened to.  [default strength: medium]",
+    )(command)
+
+
+def settle_denoise(options: dict[str, Any]) -> None:
+    """Tell the strength that follows ``--denoise`` from the SOURCE."""
+    found = options["denoise"]
+    if found is None:
+        return
+    from edgeaudio.dsp.denoise import STRENGTHS
+
+    if found in STRENGTHS:
+        return
+    if options["source"] is not None or not (found == "-" or Path(found).exists()):
+        raise UsageError(
+            f"--denoise {found} is no strength", hint=f"Say one of {', '.join(STRENGTHS)}, or nothing."
+        )
+    options["denoise"], options["source"] = _DEFAULT_STRENGTH, found
+
+
+def open_denoiser(options: DenoiseOptions) -> Denoiser | None:
+    """Return the noise reduction that was asked for, or None."""
+    if options.denoise is None:
+        return None
+    from edgeaudio.dsp.denoise import Denoiser
+
+    return Denoiser(options.denoise)  # type: ignore[arg-type]
 
 
 def check_source(options: SourceOptions, command: str) -> None:

@@ -27,6 +27,7 @@ _COMMANDS = {
     "vad": "Tell when somebody speaks.",
     "speaker": "Tell by the voice who speaks, among people who were enrolled.",
     "listen": "Listen with any set of tasks, as a file says.",
+    "denoise": "Make a recording's steady noise quieter.",
     "label": "Write down what is said in recordings, and when.",
     "profile": "Measure what listening costs here, and how late the answers are.",
     "devices": "List the microphones.",

@@ -12,14 +12,18 @@ from edgeaudio.cli.background import StopSignals
 from edgeaudio.cli.clips import ClipOptions, clip_options, open_clips
 from edgeaudio.cli.common import json_option, log_level_option, quiet_libraries
 from edgeaudio.cli.listening import (
+    DenoiseOptions,
     HookOptions,
     SourceOptions,
     backend_option,
     check_source,
+    denoise_option,
     hook_options,
+    open_denoiser,
     open_hook,
     open_source,
     profile_option,
+    settle_denoise,
     settle_profile,
     source_options,
 )
@@ -39,7 +43,7 @@ _LONGEST_CLIP_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, HookOptions, ClipOptions):
+class _Options(SourceOptions, DenoiseOptions, HookOptions, ClipOptions):
     model: str
     thresholds: tuple[Threshold, ...]
     only: tuple[str, ...]
@@ -66,6 +70,7 @@ class _Options(SourceOptions, HookOptions, ClipOptions):
 @click.option("--only", multiple=True, metavar="SOUND", help="Tell only of this sound; repeatable.")
 @click.option("--ignore", "ignored", multiple=True, metavar="SOUND", help="Tell not of it; repeatable.")
 @click.option("--onsets", is_flag=True, help="Also tell that a sound has begun, as soon as it is sure.")
+@denoise_option
 @profile_option
 @backend_option
 @json_option("Print one JSON object an event.")
@@ -79,6 +84,7 @@ def sounds(**options: Any) -> None:
     it the microphone is used. Sounds go to standard output, each at its end, everything else to standard
     error. Ctrl-C or SIGTERM ends it with a summary.
     """
+    settle_denoise(options)
     _run(_Options(**options))
 
 
@@ -106,7 +112,7 @@ def _run(options: _Options) -> None:
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
-        engine = Engine(source, task, profile=profile, history=tape)
+        engine = Engine(source, task, profile=profile, history=tape, denoise=open_denoiser(options))
         # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
         events = (
             stack.enter_context(engine)

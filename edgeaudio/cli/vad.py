@@ -19,14 +19,18 @@ from edgeaudio.cli.common import (
     size,
 )
 from edgeaudio.cli.listening import (
+    DenoiseOptions,
     HookOptions,
     SourceOptions,
     backend_option,
     check_source,
+    denoise_option,
     hook_options,
+    open_denoiser,
     open_hook,
     open_source,
     profile_option,
+    settle_denoise,
     settle_profile,
     source_options,
 )
@@ -41,7 +45,7 @@ __all__ = ["load_vad", "vad"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, HookOptions):
+class _Options(SourceOptions, DenoiseOptions, HookOptions):
     model: str
     threshold: float | None
     pre_roll_s: float | None
@@ -78,6 +82,7 @@ class _Options(SourceOptions, HookOptions):
     type=seconds(0, 60),
     help="Silence that ends a stretch of speech, instead of the model's own; shorter pauses belong to it.",
 )
+@denoise_option
 @profile_option
 @backend_option
 @json_option("Print one JSON object an event.")
@@ -106,6 +111,7 @@ def vad(**options: Any) -> None:
     it the microphone is used. Starts and ends go to standard output, everything else to standard error.
     Ctrl-C or SIGTERM ends it with a summary.
     """
+    settle_denoise(options)
     _run(_Options(**options))
 
 
@@ -130,7 +136,8 @@ def _run(options: _Options) -> None:
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
-        engine = Engine(source, task, profile=profile, history=clips.history if clips is not None else None)
+        history = clips.history if clips is not None else None
+        engine = Engine(source, task, profile=profile, history=history, denoise=open_denoiser(options))
         events = (
             stack.enter_context(engine)
             if source.live

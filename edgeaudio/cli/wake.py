@@ -21,14 +21,18 @@ from edgeaudio.cli.keeping import (
     settle_decision,
 )
 from edgeaudio.cli.listening import (
+    DenoiseOptions,
     HookOptions,
     SourceOptions,
     backend_option,
     check_source,
+    denoise_option,
     hook_options,
+    open_denoiser,
     open_hook,
     open_source,
     profile_option,
+    settle_denoise,
     settle_profile,
     source_options,
 )
@@ -56,7 +60,7 @@ _DEFAULT_MODEL = "wake-computer"
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, HookOptions, ClipOptions, KeepingOptions):
+class _Options(SourceOptions, DenoiseOptions, HookOptions, ClipOptions, KeepingOptions):
     models: tuple[str, ...]
     thresholds: tuple[Threshold, ...]
     verifiers: tuple[str, ...]
@@ -90,6 +94,7 @@ class _Options(SourceOptions, HookOptions, ClipOptions, KeepingOptions):
     metavar="NAME",
     help="Report a word only if this enrolled voice says it; repeatable, any of them will do.",
 )
+@denoise_option
 @vad_option("Report a word only if this model hears speech during it.  [default model: vad-small]")
 @profile_option
 @backend_option
@@ -106,6 +111,7 @@ def wake(**options: Any) -> None:
     Ctrl-C or SIGTERM ends it with a summary.
     """
     settle_vad(options)
+    settle_denoise(options)
     _run(_Options(**options))
 
 
@@ -147,7 +153,7 @@ def _run(options: _Options) -> None:
         if options.vad is not None:
             listening, report = only_spoken(tasks, options.vad, options.backend, profile)
             others.append(report)
-        engine = Engine(source, *listening, profile=profile, history=tape)
+        engine = Engine(source, *listening, profile=profile, history=tape, denoise=open_denoiser(options))
         # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
         events = (
             stack.enter_context(engine)

@@ -11,7 +11,8 @@ tracking delay", IEEE Trans. Audio, Speech, Lang. Process. 20 (2012).
 Y. Ephraim and D. Malah, "Speech enhancement using a minimum mean-square error [log-]spectral amplitude
 estimator", IEEE Trans. Acoust., Speech, Signal Process. 32 (1984) and 33 (1985).
 I. Cohen and B. Berdugo, "Speech enhancement for non-stationary noise environments", Signal Processing 81
-(2001).
+(2001), and "Noise estimation by minima controlled recursive averaging for robust speech enhancement", IEEE
+Signal Process. Lett. 9 (2002).
 """
 
 from __future__ import annotations
@@ -39,9 +40,13 @@ _OVERLAP = 3
 """Windows that each sample lies in: the squares of three sine windows a third apart add up to 3/2."""
 _FFT_SIZES = (512, 1024, 2048)
 
-# Time constants that the papers' weights have at their hop of 16 ms: 0.8 of the noise, 0.9 of the presence.
-_NOISE_S = -0.016 / math.log(0.8)
+# The paper's weights of 0.8 for the noise and 0.9 for the presence hold for its hop of 16 ms. A floor that
+# follows three times as slowly takes less of speech for noise.
+_NOISE_S = -3 * 0.016 / math.log(0.8)
 _PRESENCE_S = -0.016 / math.log(0.9)
+_LEVEL_S = 0.025
+_PERIOD_S = 0.6
+"""What was the least for one to two of these is no speech."""
 _PRIOR_KEPT = 0.96
 _LEARNING_FRAMES = 5
 _LEAST_NOISE = 1.0e-11
@@ -208,6 +213,8 @@ def _lay_out(
             math.exp(-hop_s / _PRESENCE_S),
             _PRIOR_KEPT,
             _LEARNING_FRAMES,
+            math.exp(-hop_s / _LEVEL_S),
+            round(_PERIOD_S / hop_s),
         ]
     )
     work = np.zeros(WORK_SIZE)
@@ -230,6 +237,9 @@ def _lay_out(
         Plan.AT_NOISE: np.zeros(half + 1),
         Plan.AT_PRESENCE: np.zeros(half + 1),
         Plan.AT_CLEAN: np.zeros(half + 1),
+        Plan.AT_LEVEL: np.zeros(half + 1),
+        Plan.AT_MINIMUM: np.zeros(half + 1),
+        Plan.AT_NEXT_MINIMUM: np.zeros(half + 1),
         Plan.AT_OVERLAP: np.zeros(n_fft),
         Plan.AT_SAMPLES: np.zeros(0),
     }

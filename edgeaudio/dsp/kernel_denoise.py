@@ -25,7 +25,7 @@ class Plan(IntEnum):
     """Fields of the int64 array; ``AT_*`` are offsets into the float64 array."""
 
     WAITING = 0  # samples of the last window that are heard again in the next one
-    FRAMES = 1  # how many were heard, counted as far as it matters
+    FRAMES = 1  # how many were heard
     OWED = 2  # samples that were zeros before the stream began, and are not handed out
     SOURCES = 3  # digest of the compiled sources
     WINDOW = 4
@@ -46,13 +46,16 @@ class Plan(IntEnum):
     AT_NOISE = 19
     AT_PRESENCE = 20
     AT_CLEAN = 21
-    AT_OVERLAP = 22
-    AT_SAMPLES = 23
-    SIZE = 24
+    AT_LEVEL = 22
+    AT_MINIMUM = 23
+    AT_NEXT_MINIMUM = 24
+    AT_OVERLAP = 25
+    AT_SAMPLES = 26
+    SIZE = 27
 
 
 # Fields of the settings block.
-LOG_FLOOR, LEAST_NOISE, NOISE_KEPT, PRESENCE_KEPT, PRIOR_KEPT, LEARNING = range(6)
+LOG_FLOOR, LEAST_NOISE, NOISE_KEPT, PRESENCE_KEPT, PRIOR_KEPT, LEARNING, LEVEL_KEPT, PERIOD = range(8)
 
 # Samples from here on are no sound, and their squares would overflow.
 _LOUD = 1.0e20
@@ -64,6 +67,8 @@ _STAGNANT = 0.99
 _LEAST_SNR = np.float32(10.0**-2.5)
 _LEAST_WEIGHT = np.float32(1.0e-6)
 _MOST_RATIO = 1.0e6
+_MOST_OF_LEAST = 25.0
+"""14 dB. The least of a steady noise in a second is 9 dB below its mean."""
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
 _inner = njit(**_OPTIONS)
@@ -95,6 +100,27 @@ def _track(power, settings, frames, noise, presence):  # type: ignore[no-untyped
         probable = min(probable, _STAGNANT) if presence[k] > _STAGNANT else probable
         ratio = probable + (1.0 - probable) * ratio
         noise[k] = max(noise[k] * (kept + (1.0 - kept) * ratio), least)
+
+
+@_inner
+def _hold(power, settings, frames, level, minimum, following, noise):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+    """Keep the noise floor near the least that a bin has had for a while: Cohen & Berdugo 2002.
+
+    Where noise has become much louder, all of it passes for speech for long; where the stream began with
+    speech, that passes for noise. But speech has gaps.
+    """
+    least = settings[LEAST_NOISE]
+    if frames == 0:
+        for k in range(power.size):
+            level[k] = minimum[k] = following[k] = power[k]
+    kept = settings[LEVEL_KEPT]
+    turn = frames % np.int64(settings[PERIOD]) == 0
+    for k in range(power.size):
+        now = kept * level[k] + (1.0 - kept) * power[k]
+        level[k] = now
+        minimum[k] = min(following[k] if turn else minimum[k], now)
+        following[k] = now if turn else min(following[k], now)
+        noise[k] = max(min(max(noise[k], minimum[k]), _MOST_OF_LEAST * minimum[k]), least)
 
 
 @_inner
@@ -144,13 +170,17 @@ def _weigh(power, settings, noise, clean, prior, weight, log_gain):  # type: ign
 
 @_inner
 def _apply(log_gain, re, im):  # type: ignore[no-untyped-def]
-    """Multiply the spectrum by its gains, smoothed over three bins."""
+    """Multiply the spectrum by its gains.
+
+    A bin between others that are louder is no quieter than their mean with it: that fills holes, which
+    are heard as warbling, and takes nothing from speech.
+    """
     last = log_gain.size - 1
     left = log_gain[0]
     for k in range(log_gain.size):
         here = log_gain[k]
         right = log_gain[min(k + 1, last)]
-        gain = exp32(np.float32(0.25 * left + 0.5 * here + 0.25 * right))
+        gain = exp32(np.float32(max(here, 0.25 * left + 0.5 * here + 0.25 * right)))
         re[k] *= gain
         im[k] *= gain
         left = here
@@ -162,7 +192,7 @@ def _frame(x, plan, memory):  # type: ignore[no-untyped-def]
     window, n_fft = plan[Plan.WINDOW], plan[Plan.N_FFT]
     half = n_fft // 2
     bins = half + 1
-    settings = _part(memory, plan[Plan.AT_SETTINGS], 6)
+    settings = _part(memory, plan[Plan.AT_SETTINGS], 8)
     packed, spectrum = (
         _part(memory, plan[Plan.AT_PACKED], n_fft),
         _part(memory, plan[Plan.AT_SPECTRUM], n_fft),
@@ -173,7 +203,9 @@ def _frame(x, plan, memory):  # type: ignore[no-untyped-def]
     noise, clean = _part(memory, plan[Plan.AT_NOISE], bins), _part(memory, plan[Plan.AT_CLEAN], bins)
     presence = _part(memory, plan[Plan.AT_PRESENCE], bins)
     log_gain, prior = _part(memory, plan[Plan.AT_LOG_GAIN], bins), _part(memory, plan[Plan.AT_PRIOR], bins)
-    weight = _part(memory, plan[Plan.AT_WEIGHT], bins)
+    weight, level = _part(memory, plan[Plan.AT_WEIGHT], bins), _part(memory, plan[Plan.AT_LEVEL], bins)
+    minimum = _part(memory, plan[Plan.AT_MINIMUM], bins)
+    following = _part(memory, plan[Plan.AT_NEXT_MINIMUM], bins)
 
     analysis = _part(memory, plan[Plan.AT_ANALYSIS], n_fft)
     for k in range(half):
@@ -189,7 +221,8 @@ def _frame(x, plan, memory):  # type: ignore[no-untyped-def]
     frames = plan[Plan.FRAMES]
     if plan[Plan.OWED] == 0:
         _track(power, settings, frames, noise, presence)
-        plan[Plan.FRAMES] = min(frames + 1, 1000)
+        _hold(power, settings, frames, level, minimum, following, noise)
+        plan[Plan.FRAMES] = frames + 1
     else:
         for k in range(bins):
             noise[k] = max(power[k], settings[LEAST_NOISE])

@@ -17,7 +17,7 @@ from edgeaudio.sources.base import PulledSource
 from edgeaudio.sources.resample import RATES_HZ, check_channel, mix
 from edgeaudio.types import Samples
 
-__all__ = ["FileSource"]
+__all__ = ["FileSource", "open_sound"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class FileSource(PulledSource):
         self, path: str | os.PathLike[str], *, paced: bool = False, channel: int | None = None
     ) -> None:
         self._path = Path(path)
-        self._file = _open(self._path)
+        self._file = open_sound(self._path)
         check_channel(channel, self._file.channels, str(self._path))
         super().__init__(str(self._path), self._file.samplerate, paced=paced)
         self._channel = channel
@@ -121,8 +121,16 @@ def _check(path: Path) -> None:
         raise InputError(f"{path} contains no audio: the file is empty")
 
 
-def _open(path: Path) -> Any:
-    """The open `soundfile.SoundFile`, known to contain audio."""
+def open_sound(path: Path) -> Any:
+    """The open `soundfile.SoundFile`, known to contain audio.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is not a sound file, or contains no audio.
+    MissingDependencyError
+        soundfile is not installed.
+    """
     try:
         import soundfile
     except (ImportError, OSError) as error:  # OSError: the package without its libsndfile

@@ -1,0 +1,1 @@
+"""What noise reduction does for wake words, commands and captions, and where it does harm."""
