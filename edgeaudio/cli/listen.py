@@ -12,7 +12,7 @@ import click
 
 from edgeaudio.cli.background import HangUps, StopSignals
 from edgeaudio.cli.common import log_level_option, quiet_libraries, stdout_bytes
-from edgeaudio.cli.listening import SourceOptions, check_source, open_source, settle_profile
+from edgeaudio.cli.listening import SourceOptions, open_source, settle_profile
 from edgeaudio.cli.startup import load_numba
 from edgeaudio.errors import InputError, OutputError, UsageError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeaudio.cli.listen_config import Config
     from edgeaudio.cli.listen_outputs import Lines
     from edgeaudio.cli.listen_tasks import Place
+    from edgeaudio.cli.summary import Tally
     from edgeaudio.sinks import Sink
 
 __all__ = ["listen"]
@@ -101,10 +102,11 @@ def _run(path: Path) -> None:
         profile = settle_profile(_profile(config, path.parent))
         place = Place(path.parent, profile, config.backend)
         options = _source(config, place)
-        check_source(options, f"listen {path}")
+        if options.source == "-" and (sys.stdin is None or sys.stdin.isatty()):
+            example = f"arecord -t raw -r 16000 -f S16_LE -c 1 | edgeaudio listen {path}"
+            raise UsageError("standard input is no audio", hint=f"For example: {example}")
         load_numba()
         from edgeaudio.cli.session import Session
-        from edgeaudio.cli.summary import Tally
         from edgeaudio.dsp.denoise import Denoiser
         from edgeaudio.engine import Engine
         from edgeaudio.sinks.cutter import Tape
@@ -132,10 +134,11 @@ def _run(path: Path) -> None:
             else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
         )
         lines = Lines(stdout_bytes(), stdout_form(config))
-        session = Session(engine, events, signals, _output(lines), Tally(models=True), others=outputs.sinks)
+        session = Session(engine, events, signals, _output(lines), _tally(config), others=outputs.sinks)
         hang_ups.watch(partial(reloader.reload, engine, session, lines))
         stack.callback(hang_ups.close)  # before the outputs of the last reload are closed
         session.listen()
+        reloader.running.outputs.check_written()
 
 
 def _profile(config: Config, folder: Path) -> str | None:
@@ -155,6 +158,21 @@ def _source(config: Config, place: Place) -> SourceOptions:
         device=None if device is None else str(device),
         channel=getattr(source.value, "channel", None),
         give_up_s=getattr(source.value, "give_up_s", None),
+    )
+
+
+def _tally(config: Config) -> Tally:
+    """Return what counts for the summary: what was asked for is told even if there was none of it."""
+    from edgeaudio.cli.summary import Tally
+
+    kinds = {entry.kind for entry in config.tasks}
+    if "wake" in kinds:
+        return Tally(models=True)
+    return Tally(
+        captions="caption" in kinds,
+        sounds="sounds" in kinds,
+        speech="vad" in kinds,
+        speakers="speaker" in kinds,
     )
 
 

@@ -16,7 +16,7 @@ from edgeaudio.cli.listen_config import (
     OutputEntry,
 )
 from edgeaudio.cli.listen_tasks import Place
-from edgeaudio.errors import ConfigError
+from edgeaudio.errors import ConfigError, OutputError
 from edgeaudio.events import Caption, Event
 from edgeaudio.sinks import Sink
 
@@ -112,7 +112,9 @@ class OutputSet:
                     at_hand.remove(kept)
                     self._opened.append(kept)
                 elif entry.kind != "stdout":
-                    self._opened.append((entry, _OPENERS[entry.kind](entry.value, place, tape, wait)))
+                    sink = _OPENERS[entry.kind](entry.value, place, tape, wait)
+                    if sink is not None:
+                        self._opened.append((entry, sink))
         except BaseException:
             self.close_all_but(before)
             raise
@@ -136,6 +138,16 @@ class OutputSet:
         for sink in self.sinks:
             if not any(sink is other for other in kept):
                 _close(sink, discard=discard)
+
+    def check_written(self) -> None:
+        """Raise an `OutputError` if a file did not take all that it should."""
+        from edgeaudio.sinks.transcript_file import TranscriptFile
+
+        for sink in self.sinks:
+            if isinstance(sink, TranscriptFile) and sink.unwritten:
+                raise OutputError(
+                    f"events could not be written: {sink.fact()[1]}", hint="Make room on the disk."
+                )
 
     def kill(self) -> None:
         """Kill the programs that run; for a signal handler."""
@@ -205,28 +217,33 @@ def _open_file(section: FileOutput, place: Place, _tape: Tape, _wait: bool) -> S
     return TranscriptFile(place.path(section.path), section.format)
 
 
-def _open_clips(section: ClipsOutput, place: Place, tape: Tape, wait: bool) -> Sink:
-    from edgeaudio.sinks.clips import ClipSaver
+def _open_clips(section: ClipsOutput, place: Place, tape: Tape, wait: bool) -> Sink | None:
+    from edgeaudio.cli.clips import ClipOptions, open_clips
 
-    return ClipSaver(
-        place.path(section.folder),
+    options = ClipOptions(
+        clips_dir=place.path(section.folder),
         pre_roll_s=section.pre_roll_s,
         post_roll_s=section.post_roll_s,
-        limit_bytes=size(section.limit),
-        wait=wait,
-        tape=tape,
+        clips_limit_bytes=size(section.limit),
     )
+    return open_clips(options, tape, wait=wait)
 
 
-def _open_ledger(section: LedgerOutput, place: Place, tape: Tape, wait: bool) -> Sink:
-    from edgeaudio.cli.ledger import limits
-    from edgeaudio.sinks.ledger import LedgerSink
+def _open_ledger(section: LedgerOutput, place: Place, tape: Tape, wait: bool) -> Sink | None:
+    from edgeaudio.cli.keeping import KeepingOptions, open_ledger
 
-    bounds = limits(section.clips, size(section.limit), section.days)
-    return LedgerSink(place.path(section.folder), limits=bounds, wait=wait, tape=tape)
+    options = KeepingOptions(
+        near_misses=False,
+        near_from=0.5,  # both are a wake task's business
+        ledger_dir=place.path(section.folder),
+        ledger_clips=section.clips,
+        ledger_bytes=size(section.limit),
+        ledger_days=section.days,
+    )
+    return open_ledger(options, tape, wait=wait)
 
 
-_OPENERS: dict[str, Callable[..., Sink]] = {
+_OPENERS: dict[str, Callable[..., Sink | None]] = {
     "file": _open_file,
     "exec": _open_exec,
     "clips": _open_clips,

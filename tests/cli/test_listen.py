@@ -158,8 +158,8 @@ def test_it_hears_what_each_command_alone_hears(run: Run, write: Write, five_sec
         events = map(json.loads, text.splitlines())
         return [{**event, "model": ""} for event in events if event["type"] == kind]
 
-    together = run("listen", write("[{wake: }, {caption: }]")).out
-    for kind, command in (("detection", "wake"), ("caption", "caption")):
+    together = run("listen", write("[{wake: }, {caption: }, {vad: }]")).out
+    for kind, command in (("detection", "wake"), ("caption", "caption"), ("speech_start", "vad")):
         alone = told(run(command, five_seconds, "--fast", "--json").out, kind)
         assert told(together, kind) == alone
         assert len(alone) >= 5
