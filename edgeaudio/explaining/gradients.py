@@ -46,7 +46,9 @@ class Pass:
             arriving = found.get(node.output)
             if arriving is None:  # leads to nothing that is decided on
                 continue
-            arriving = arriving * self.open[node.output]
+            # The logits' own range ends where a posterior is as good as 1: what raises it there still counts.
+            if node.output != graph.logits:
+                arriving = arriving * self.open[node.output]
             for source in (node.source,) if isinstance(node, Conv) else node.sources:
                 x = self.tensors[source]
                 part = _convolve_back(arriving, node, x.shape) if isinstance(node, Conv) else arriving

@@ -153,8 +153,16 @@ def _scored(view: View, plot: Plot, span: Span, under: Html, *, names: bool) -> 
     highest = max(score for _, score in scores)
     told = view.told(span)[:_MARKED]
     marks = [
-        Mark(one.start_s, 1.08, f"{one.label} {one.score:.2f} at {one.start_s:.2f} s", one.label * names)
+        Mark(
+            max(one.start_s, span.start_s),
+            1.08,
+            f"{one.label} {one.score:.2f} at {one.start_s:.2f} s",
+            one.label * names,
+        )
         for one in told
+    ]
+    lasting = [
+        plot.line([(one.start_s, 1.08), (one.end_s, 1.08)], "told") for one in told if one.end_s > one.start_s
     ]
     limit = Html() if threshold is None else plot.limit(threshold, f"threshold {threshold:.2f}" * names)
     words = f"At most {highest:.2f}; told: {', '.join(one.label for one in told) or 'nothing'}."
@@ -165,6 +173,7 @@ def _scored(view: View, plot: Plot, span: Span, under: Html, *, names: bool) -> 
         under,
         plot.line(scores, "score"),
         limit,
+        *lasting,
         plot.marks(marks, _TRIANGLE, "told"),
         named={0.0: "0", 0.5: "0.5", 1.0: "1"},
     )

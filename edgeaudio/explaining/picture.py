@@ -156,7 +156,7 @@ def _draw_scores(axes: Any, view: View, span: Span, *, names: bool = True) -> No
     seconds, scores = zip(*view.scores(span), strict=True)
     axes.plot(seconds, scores, color=_SCORE, linewidth=1.6)
     axes.fill_between(seconds, scores, color=_SCORE, alpha=0.12, linewidth=0)
-    axes.set_ylim(0, 1.3 if names else 1.15)
+    axes.set_ylim(0, 1.35 if names else 1.15)
     axes.set_yticks([0, 0.5, 1])
     threshold = view.explanation.heard.threshold(view.explanation.question.label)
     if threshold is not None:
@@ -167,20 +167,15 @@ def _draw_scores(axes: Any, view: View, span: Span, *, names: bool = True) -> No
                 f"threshold {threshold:.2f}", at, (0, 2), textcoords="offset points", fontsize=8, color=_LIMIT
             )
     for one in view.told(span):
-        at_s = one.start_s
-        axes.plot([at_s], [1.06], marker="v", color=_MARK, markersize=6, clip_on=False)
-        if one.end_s > one.start_s:
-            axes.plot([at_s, min(one.end_s, span.end_s)], [1.06, 1.06], color=_MARK, linewidth=2)
+        start_s, end_s = max(one.start_s, span.start_s), min(one.end_s, span.end_s)
+        axes.plot([start_s, end_s], [1.06, 1.06], color=_MARK, linewidth=2)
+        if span.holds(one.start_s):
+            axes.plot([one.start_s], [1.06], marker="v", color=_MARK, markersize=6, clip_on=False)
         if names:
-            axes.annotate(
-                one.label,
-                (at_s, 1.06),
-                (6, -3),
-                textcoords="offset points",
-                fontsize=8.5,
-                color=_MARK,
-                parse_math=False,
-            )
+            # A stretch has its line beside the mark.
+            beside = (0, 6) if one.end_s > one.start_s else (6, -3)
+            style = {"fontsize": 8.5, "color": _MARK, "parse_math": False}
+            axes.annotate(one.label, (start_s, 1.06), beside, textcoords="offset points", **style)
 
 
 _DRAWERS = {"waveform": _waveform, "sound": _sound, "saliency": _saliency, "score": _score, "whole": _whole}

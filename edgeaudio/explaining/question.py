@@ -147,9 +147,13 @@ def _named(heard: Heard, places: NDArray[np.bool_]) -> set[str]:
 def _places(heard: Heard, at_s: float | None) -> NDArray[np.bool_]:
     """Which output frames may be explained."""
     known = np.array([heard.known_s(frame) for frame in range(len(heard.smoothed))])
+    # A word's score may peak only after the recording's end, and a sound is over there.
+    heard_of = known <= (np.inf if heard.manifest.activity is None else heard.seconds)
+    if at_s is None and heard_of.any():
+        return heard_of
     if at_s is None:
-        return np.ones(len(known), np.bool_)
-    near = (known >= at_s - _EARLIER_S) & (known <= at_s + _LATER_S)
+        return ~heard_of
+    near = heard_of & (known >= at_s - _EARLIER_S) & (known <= at_s + _LATER_S)
     if not near.any():
         near[np.abs(known - at_s).argmin()] = True
     return near

@@ -195,11 +195,11 @@ def test_what_is_no_such_file_is_refused(data: bytes) -> None:
 @pytest.mark.parametrize("name", ["stem", "b", "deep", "list"])
 def test_a_place_has_heard_what_it_is_said_to(name: str) -> None:
     # What lies outside changes nothing; each edge of what lies inside changes something. (Behind the last
-    # bands all are heard, but those that strides leave over.)
+    # bands all are heard at once, but those that strides leave over.)
     graph = banded_graph()
     network, frames = plain(graph), frames_for(graph)
     time, bands = seen(network)[name]
-    i, j = 10, min(2, graph.bands.get(name, 1) - 1)
+    i, j = 20, min(2, graph.bands.get(name, 1) - 1)
     start, low = i * time.step + time.first, j * bands.step + bands.first
     ends, highs = start + time.length - 1, min(low + bands.length, graph.n_bands) - 1
 
@@ -210,8 +210,8 @@ def test_a_place_has_heard_what_it_is_said_to(name: str) -> None:
     inside[max(0, start) : ends + 1, max(0, low) : highs + 1] = True
     outside = np.where(inside, frames, frames + 3.0)
     np.testing.assert_allclose(value(outside), value(frames), rtol=0, atol=1e-12)
-    edges = (highs, max(0, low)) if name in graph.bands else (20, 20)
-    for place in zip((start, ends), edges, strict=True):
+    edges = (slice(highs, highs + 1), slice(max(0, low), max(0, low) + 1))
+    for frame, edge in zip((start, ends), edges, strict=True):
         changed = frames.copy()
-        changed[place] += 50.0
+        changed[frame, edge if name in graph.bands else slice(None)] += 50.0
         assert np.abs(value(changed) - value(frames)).max() > 0
