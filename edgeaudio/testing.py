@@ -251,26 +251,13 @@ def scripted_vad(speech: Iterable[tuple[float, float]], activity: Activity | Non
     activity : Activity, optional
         How they are told; by default as soon as they begin and end, and without a pre-roll.
     """
-    spec = FrontendSpec()
-    manifest = ModelManifest(
-        name="scripted",
+    manifest = msgspec.structs.replace(
+        scripted_manifest(["speech"]),
         kind="vad",
-        version="1",
-        description="Follows a script",
-        licence="Apache-2.0",
-        data=(),
-        frontend=spec,
-        frontend_fingerprint=spec.fingerprint,
-        labels=("speech",),
-        activation="sigmoid",
-        step_frames=8,
-        stride=4,
-        receptive_field_frames=100,
-        graphs=Graphs(onnx=GraphFile(file="none.onnx", sha256="0" * 64)),
-        states=(),
+        decision=None,
         activity=activity or Activity(threshold=0.6),
     )
-    frame_s = manifest.stride * spec.hop_ms / 1000
+    frame_s = manifest.stride * manifest.frontend.hop_ms / 1000
     rows = [(round(start_s / frame_s), round(end_s / frame_s)) for start_s, end_s in speech]
     script = np.full((max((end for _, end in rows), default=0) + 1, 1), -_SURE, np.float32)
     for start, end in rows:

@@ -16,9 +16,9 @@ from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.tasks.whole import main_sound
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames
 
-__all__ = ["SoundsResult", "evaluate_sounds", "sound_of"]
+__all__ = ["OTHER_NAMES", "SoundsResult", "evaluate_sounds", "sound_of"]
 
-_OTHER_NAMES = {
+OTHER_NAMES = {
     "dog": "dog_bark",
     "crying_baby": "baby_cry",
     "sneezing": "person_sneeze",
@@ -150,7 +150,7 @@ def sound_of(row: Row, manifest: ModelManifest) -> str | None:
         raise InputError(f"{row.origin}: the label is empty", hint="Name the sound.")
     known = {_plain(label): label for label in manifest.labels}
     label = _plain(row.label)
-    return known.get(label) or known.get(_OTHER_NAMES.get(label, ""))
+    return known.get(label) or known.get(OTHER_NAMES.get(label, ""))
 
 
 def evaluate_sounds(

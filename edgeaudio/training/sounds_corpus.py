@@ -26,6 +26,7 @@ import numpy as np
 
 from edgeaudio.errors import InputError, UsageError
 from edgeaudio.evaluation.manifest import Row, path_text, read_clip
+from edgeaudio.evaluation.sounds import OTHER_NAMES
 from edgeaudio.training.card import Ingredient, ingredients
 from edgeaudio.training.corpus import Clip, load_clips, sounds_only
 from edgeaudio.training.own import SUFFIXES
@@ -35,14 +36,6 @@ __all__ = ["BACKGROUND", "SILENCE", "SPEECH", "SoundSet", "read_sounds"]
 
 SPEECH, SILENCE, BACKGROUND = "speech", "silence", ""
 """Labels beside those of the sounds; the background has none, and nothing may be heard in it."""
-
-OTHER_NAMES = {
-    "crying_baby": "baby_cry",
-    "dog": "dog_bark",
-    "sneezing": "person_sneeze",
-    "crackling_fire": "fire_crackling",
-}
-"""ESC-50 gave new names to four classes of ESC-10."""
 
 PLAIN_FOLDS = 5
 LEAST_CLIPS = 2
