@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeaudio.backends import Runtime
 from edgeaudio.errors import ModelError
 from edgeaudio.explaining.bands import band_edges_hz, hz_said
+from edgeaudio.explaining.deletion import Deletion, deletions
 from edgeaudio.explaining.gradients import Array, activate, forward
 from edgeaudio.explaining.hearing import Heard, Told, hear
 from edgeaudio.explaining.network import Network, read_network
@@ -21,15 +21,13 @@ from edgeaudio.models.bundle import Bundle
 from edgeaudio.profiles.profile import Profile
 from edgeaudio.types import Samples
 
-__all__ = ["Deletion", "Explanation", "Mattered", "explain"]
+__all__ = ["Explanation", "Mattered", "explain"]
 
 _MOST = 0.8
 """What part of the saliency must lie in the seconds, and then in the bands, that are named."""
-_SHARES = (0.05, 0.1, 0.2, 0.4)
 _JUDGED_SHARE = 0.2
 _CLEARLY = 0.1
 """Part of the score by which hiding what is salient must cost more than hiding as much elsewhere."""
-_RANDOM_MASKS = 10
 
 
 @dataclass(frozen=True)
@@ -50,20 +48,6 @@ class Mattered:
         if self.low_hz is None or self.high_hz is None:
             return seconds
         return f"{seconds}, {hz_said(self.low_hz)} to {hz_said(self.high_hz)}"
-
-
-@dataclass(frozen=True)
-class Deletion:
-    """What is left of the score when a part of the stretch is hidden: the most salient, or as much elsewhere.
-
-    The masks elsewhere are the salient one moved along time and bands; ``elsewhere`` is the mean of their
-    scores, ``least_elsewhere`` the least.
-    """
-
-    share: float
-    salient: float
-    elsewhere: float
-    least_elsewhere: float
 
 
 @dataclass(frozen=True)
@@ -245,7 +229,7 @@ def explain(
         why_occlusion=why,
         saliency=saliency,
         mattered=_mattered(question, saliency),
-        deletions=tuple(_deletions(question, saliency)),
+        deletions=tuple(deletions(question, saliency)),
         difference=None if network is None else _difference(question, network),
     )
 
@@ -295,34 +279,6 @@ def _narrowest(weights: Array) -> tuple[int, int]:
     lengths = np.where(ends < len(sums), ends - np.arange(len(weights)), len(weights) + 1)
     start = int(lengths.argmin())
     return start, int(ends[start])
-
-
-def _deletions(question: Question, saliency: Array) -> list[Deletion]:
-    real = max(1, min(len(saliency), question.heard.n_real - question.first))
-    saliency = saliency[:real]
-    order = np.argsort(-saliency, axis=None, kind="stable")
-    rng = np.random.default_rng(0)
-    moves = [
-        (int(rng.integers(1, max(2, real))), int(rng.integers(saliency.shape[1])))
-        for _ in range(_RANDOM_MASKS)
-    ]
-    deletions = []
-    for share in _SHARES:
-        mask = np.zeros(saliency.size, np.bool_)
-        mask[order[: round(share * saliency.size)]] = True
-        whole = mask.reshape(saliency.shape)
-        others = [_without(question, np.roll(whole, move, axis=(0, 1))) for move in moves]
-        salient = _without(question, whole)
-        deletions.append(Deletion(share, salient, float(np.mean(others)), min(others)))
-    return deletions
-
-
-def _without(question: Question, mask: NDArray[np.bool_]) -> float:
-    """Return the score of the stretch where what the mask covers sounds like the background."""
-    frames = question.frames.copy()
-    part = frames[: len(mask)]
-    part[:] = np.where(mask, question.background, part)
-    return question.score_of(frames)
 
 
 def _difference(question: Question, network: Network) -> float:
