@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from edgeaudio.tasks.classifier import Classifier
     from edgeaudio.tasks.endpoint import Endpoint
     from edgeaudio.tasks.recognizer import Recognizer
+    from edgeaudio.tasks.speaker import Speaker
     from edgeaudio.tasks.spotter import Spotter
+    from edgeaudio.tasks.turns import SpeakerTask
     from edgeaudio.tasks.vad import Vad
 
 __version__ = "0.1.0"
@@ -91,6 +93,8 @@ __all__ = [
     "Recognizer",
     "SoundEvent",
     "SoundStart",
+    "Speaker",
+    "SpeakerTask",
     "SpeakerTurn",
     "SpeechEnd",
     "SpeechStart",
@@ -136,6 +140,8 @@ _HOME = {
     "NetworkSource": "sources.network",
     "Profile": "profiles",
     "Recognizer": "tasks.recognizer",
+    "Speaker": "tasks.speaker",
+    "SpeakerTask": "tasks.turns",
     "Spotter": "tasks.spotter",
     "StdinSource": "sources.stdin",
     "Vad": "tasks.vad",

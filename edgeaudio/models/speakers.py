@@ -1,7 +1,8 @@
 """How people's voices differ from each other, and one person's from day to day, for a speaker model.
 
-The file ``speaker.npz`` beside a speaker model's graphs holds the way from its network's frames, pooled over
-a stretch of speech, to a space in which one person's stretches have variance 1. Training writes it.
+The file ``speaker.npz`` beside a speaker model's graphs holds the way from what is measured of a stretch of
+speech, its spectrum and the network's frames pooled (see `edgeaudio.tasks.speaker`), to a space in which one
+person's stretches have variance 1. Training writes it.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ class SpeakerSpace:
 
     Attributes
     ----------
-    mean : array [2 * embedding_width]
-        Of what is pooled: weighted means, then standard deviations.
-    transform : array [d, 2 * embedding_width]
+    mean : array [3 * n_bands + 2 * embedding_width]
+        Of what is measured: three of the bands, two of the network.
+    transform : array [d, 3 * n_bands + 2 * embedding_width]
     between : array [d]
     fingerprint : str
         Of the model, see `edgeaudio.models.background.embedding_fingerprint`.
@@ -44,13 +45,13 @@ class SpeakerSpace:
     between: Vectors
     fingerprint: str
 
-    def place(self, pooled: Vectors) -> Vectors:
-        """Where ``[..., 2 * embedding_width]`` lie, ``[..., d]``.
+    def place(self, measured: Vectors) -> Vectors:
+        """Where what was measured lies, ``[..., d]``.
 
         All lie equally far from the middle, as far as is usual: how far tells of noise and of
         little speech more than of the voice (Garcia-Romero and Espy-Wilson, Interspeech 2011).
         """
-        placed = (pooled - self.mean) @ self.transform.T
+        placed = (measured - self.mean) @ self.transform.T
         far = np.sqrt(np.square(placed).sum(-1, keepdims=True))
         usual = np.sqrt((1.0 + self.between).sum())
         equal: Vectors = placed * (usual / np.maximum(far, 1e-9))
@@ -82,8 +83,9 @@ def load_speaker_space(folder: Path, manifest: ModelManifest) -> SpeakerSpace:
     if not path.is_file():
         raise ModelError(f"model '{manifest.name}' is not whole: {path} is missing", hint="Install it again.")
     space = read_beside(path, manifest, _read, what="space of voices", max_bytes=_MAX_BYTES)
-    if len(space.mean) != 2 * manifest.embedding_width:
-        raise ModelError(f"{path} is for {len(space.mean) // 2} values a frame, not for those of the model")
+    wanted = 3 * manifest.frontend.n_bands + 2 * manifest.embedding_width
+    if len(space.mean) != wanted:
+        raise ModelError(f"{path} is for {len(space.mean)} values, the model measures {wanted}")
     return space
 
 

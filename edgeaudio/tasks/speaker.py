@@ -1,9 +1,10 @@
 """Whose voice it is: stretches of speech as vectors, compared with those that were enrolled.
 
-The network runs as a spotter's does. Its embedding in each output frame says how a voice sounds there, its
-one posterior how much that counts. The weighted mean and standard deviation of a whole stretch are placed
-in a space of voices (see `edgeaudio.models.speakers`), where two of them are compared; a measured line
-makes a score of that.
+Two things tell people apart. The features themselves do: mean, spread and movement of the log-mel bands of a
+whole stretch, less their common level, taken where it is loud. And a network, which runs as a spotter's
+does: its embedding in each output frame says how a voice sounds there, its one posterior how much that
+counts. Both are placed in one space of voices (see `edgeaudio.models.speakers`), where two stretches are
+compared; a measured line makes a score of that.
 
 This tells people apart who do not mind. It is no authentication: a recording of a voice has that voice.
 """
@@ -39,12 +40,12 @@ from edgeaudio.tasks.stepping import Stepper
 from edgeaudio.tasks.verifier import voice_score
 from edgeaudio.types import Frames, Samples
 
-__all__ = ["Speaker", "Voiceprint", "enrolled_voices", "mean_voice", "pool", "speech_seconds"]
+__all__ = ["Speaker", "Voiceprint", "enrolled_voices", "loud", "mean_voice", "pool", "spectrum"]
 
 _LEAST_VARIANCE = 1e-4
 """As in training, where it keeps gradients of a frame that does not vary finite."""
-_LOUD_PART, _LOUD_DB, _QUIET_PERCENT = 0.2, 30.0, 10
-_DB = 10.0 / np.log(10.0)
+LOUD_PART, LOUD_RANGE, QUIET_PART = 0.3, 3.0 * np.log(10.0), 0.1
+"""Loud is what lies so far above the quietest tenth on the way to the peak, and within 30 dB of it."""
 
 Vector = NDArray[np.float64]
 
@@ -59,14 +60,26 @@ def pool(features: NDArray[np.floating], weights: NDArray[np.floating]) -> Vecto
     return np.concatenate((mean, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))))
 
 
-def speech_seconds(frames: Frames, hop_s: float) -> float:
-    """How much of log-mel ``[n, n_bands]`` frames stands out as speech does, by its level."""
-    if not len(frames):
-        return 0.0
-    levels = _DB * np.logaddexp.reduce(np.asarray(frames, np.float64), axis=1)
-    peak, floor = float(levels.max()), float(np.percentile(levels, _QUIET_PERCENT))
-    least = max(floor + _LOUD_PART * (peak - floor), peak - _LOUD_DB)
-    return float(np.count_nonzero(levels >= least)) * hop_s
+def loud(frames: Frames) -> NDArray[np.bool_]:
+    """Which of log-mel ``[n, n_bands]`` frames, n at least 1, stand out as speech does, by their level."""
+    levels = np.logaddexp.reduce(np.asarray(frames, np.float64), axis=1)
+    peak, floor = float(levels.max()), float(np.quantile(levels, QUIET_PART))
+    least = max(floor + LOUD_PART * (peak - floor), peak - LOUD_RANGE)
+    found: NDArray[np.bool_] = levels >= least
+    return found
+
+
+def spectrum(frames: Frames) -> Vector:
+    """How log-mel ``[n, n_bands]`` frames sound over time, n at least 2: ``[3 * n_bands]``.
+
+    Means and standard deviations of the bands less the frame's mean, in the loud frames, and how far they
+    move from one frame to the next.
+    """
+    wide, chosen = np.asarray(frames, np.float64), loud(frames)
+    shape = wide[chosen] - wide[chosen].mean(axis=1, keepdims=True)
+    moved = np.abs(np.diff(wide, axis=0))[chosen[1:]]
+    movement = moved.mean(axis=0) if len(moved) else np.zeros(wide.shape[1])
+    return np.concatenate((shape.mean(axis=0), shape.std(axis=0), movement))
 
 
 @dataclass(frozen=True)
@@ -159,9 +172,14 @@ class Speaker:
             weights.append(stepper.posteriors.copy())
         if not heard:
             raise UsageError("no voice can be told from so short a sound", hint="Give a second of speech.")
-        pooled = pool(np.concatenate(features)[:heard], np.concatenate(weights)[:heard])
+        frames = frames[: heard * self.manifest.stride]
+        return self.print_of(frames, np.concatenate(features)[:heard], np.concatenate(weights)[:heard])
+
+    def print_of(self, frames: Frames, features: Frames, weights: Frames) -> Voiceprint:
+        """Make a voiceprint of ``[n, n_bands]`` frames and of what the network has made of them."""
+        pooled = np.concatenate((spectrum(frames), pool(features, weights)))
         hop_s = self.spec.hop_samples / self.spec.sample_rate_hz
-        return Voiceprint(self.space.place(pooled), speech_seconds(frames, hop_s))
+        return Voiceprint(self.space.place(pooled), float(np.count_nonzero(loud(frames))) * hop_s)
 
     def ratio(self, voice: Vector, vectors: Vector) -> Vector:
         """What the space of voices says about ``[n, d]`` vectors and a voice, not calibrated: ``[n]``.
@@ -176,14 +194,18 @@ class Speaker:
         return scores
 
     def threshold(self, false_accepts: float, voices: int = 1) -> float:
-        """Return the score that a part of other people reach, with any of so many enrolled voices.
+        """Return the score that a part of other people reach with any of so many enrolled voices.
+
+        With very many it is the strictest that was measured.
 
         Raises
         ------
         UsageError
-            If that was not measured.
+            If that part of all was not measured.
         """
-        return self.voices.threshold(false_accepts / voices)
+        alone = self.voices.threshold(false_accepts)
+        strictest = self.voices.false_accepts[0][0]
+        return alone if voices == 1 else self.voices.threshold(max(strictest, false_accepts / voices))
 
     def check(self, enrolment: Enrolment) -> Vector:
         """Return the vector of a voice that was enrolled with this very model.

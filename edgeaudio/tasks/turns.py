@@ -14,7 +14,7 @@ from edgeaudio.errors import ModelError
 from edgeaudio.events import Event, SpeakerTurn, SpeechEnd, SpeechStart
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import ModelManifest
-from edgeaudio.tasks.speaker import Speaker, Vector, pool
+from edgeaudio.tasks.speaker import Speaker, Vector
 from edgeaudio.tasks.stepping import Stepper
 from edgeaudio.tasks.vad import Vad
 from edgeaudio.types import Frames
@@ -64,7 +64,7 @@ class SpeakerTask:
         self._vad = vad
         self._stepper = Stepper(speaker.graph, manifest)
         self._names = tuple(voices)
-        self._voices = np.array(list(voices.values())).reshape(len(voices), -1)
+        self._voices = np.array([*voices.values()], np.float64)
         self.threshold = speaker.threshold(false_accepts, max(1, len(voices)))
         rate_hz = self.spec.sample_rate_hz
         self._frame_samples = manifest.stride * self.spec.hop_samples
@@ -74,6 +74,7 @@ class SpeakerTask:
         n_kept = (n_steps + 2) * self._stepper.n_out
         self._features = np.zeros((n_kept, manifest.embedding_width), np.float32)
         self._weights = np.zeros(n_kept, np.float32)
+        self._frames = np.zeros((n_kept, manifest.stride, self.spec.n_bands), np.float32)
         self._pending: deque[tuple[int, int]] = deque()
         self._start: int | None = None
         self.reset()
@@ -110,8 +111,8 @@ class SpeakerTask:
         step = self.manifest.step_frames
         for at in range(0, len(frames), step):
             piece = frames[at : at + step]
-            for _ in self._stepper.steps(piece):
-                self._keep()
+            for heard in self._stepper.steps(piece):
+                self._keep(heard)
             self._follow(self._vad.process(piece))
             self._tell(events)
         return events
@@ -119,8 +120,8 @@ class SpeakerTask:
     def flush(self) -> list[Event]:
         """Tell who spoke last: the stream is over. Afterwards only `reset` makes sense."""
         events: list[Event] = []
-        for _ in self._stepper.play_on(0.0):
-            self._keep()
+        for heard in self._stepper.play_on(0.0):
+            self._keep(heard)
         self._follow(self._vad.flush())
         self._tell(events)
         return events
@@ -132,12 +133,13 @@ class SpeakerTask:
         self._pending.clear()
         self._start = None
 
-    def _keep(self) -> None:
-        """Remember what the network has made of a step."""
+    def _keep(self, heard: Frames) -> None:
+        """Remember the frames of a step, and what the network has made of them."""
         n_out = self._stepper.n_out
         at = (self._stepper.n_decided - n_out) % len(self._weights)
         self._features[at : at + n_out] = self._stepper.graph.embedding
         self._weights[at : at + n_out] = self._stepper.posteriors[:, 0]
+        self._frames[at : at + n_out] = heard.reshape(n_out, -1, self.spec.n_bands)
 
     def _follow(self, events: list[Event]) -> None:
         """Note which stretches of speech are over, in parts where they are long."""
@@ -173,10 +175,10 @@ class SpeakerTask:
         name, score = None, None
         least = self.manifest.telling.least_speech_ms / 1000 * self.spec.sample_rate_hz
         if self._names and end - start >= least:
+            frames = self._frames.take(kept, axis=0, mode="wrap").reshape(-1, self.spec.n_bands)
             features = self._features.take(kept, axis=0, mode="wrap")
-            pooled = pool(features, self._weights.take(kept, mode="wrap"))
-            vector = self._speaker.space.place(pooled)
-            scores = self._speaker.score(self._voices, np.broadcast_to(vector, self._voices.shape))
+            heard = self._speaker.print_of(frames, features, self._weights.take(kept, mode="wrap"))
+            scores = self._speaker.score(self._voices, np.broadcast_to(heard.vector, self._voices.shape))
             best = int(scores.argmax())
             score = float(scores[best])
             name = self._names[best] if score >= self.threshold else None

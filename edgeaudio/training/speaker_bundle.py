@@ -36,7 +36,7 @@ from edgeaudio.training.speaker import FRONTEND, LABELS, material
 from edgeaudio.training.speaker_card import write_speaker_card
 from edgeaudio.training.speaker_data import Family, People, SpeakerJob
 from edgeaudio.training.speaker_net import SpeakerNet
-from edgeaudio.training.speaker_space import make_space, pooled
+from edgeaudio.training.speaker_space import make_space, measured
 from edgeaudio.types import Frames
 
 __all__ = ["Heard", "calibrate", "finish", "hear"]
@@ -150,12 +150,13 @@ def _export(job: SpeakerJob, people: People, net: SpeakerNet, reporter: Reporter
     bundle = load_bundle(job.output)
     graph, rng = open_graph(bundle, "onnx"), np.random.default_rng(job.seed)
     chosen = rng.permutation(len(source.families))[:_MOST_PEOPLE]
-    stretches = {}
+    stretches = []
     for done, person in enumerate(chosen.tolist()):
         crops = source.stretches(person, _STRETCH_FRAMES, _STRETCHES, rng)
-        stretches[person] = [pooled(graph, crop) for crop in crops]
+        stretches.append([measured(graph, crop) for crop in crops])
         reporter.progress("space of voices", done / len(chosen))
-    space = make_space(net, stretches, source.families, embedding_fingerprint(bundle.manifest))
+    families = [source.families[person] for person in chosen]
+    space = make_space(net, stretches, families, embedding_fingerprint(bundle.manifest))
     save_speaker_space(job.output, space)
     return agreement.snr_db
 
