@@ -42,6 +42,7 @@ class SpokenWords(Wrapper):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from edgeaudio import ArraySource, Engine
     >>> from edgeaudio.testing import scripted_spotter, scripted_vad
     >>> vad = scripted_vad([(1.0, 2.0)])
