@@ -141,7 +141,7 @@ def verify(
                 f"{heard.speech_s:.1f} s of speech are little: it errs more often than promised", err=True
             )
     if not accepted:
-        sys.exit(NOT_ACCEPTED)
+        click.get_current_context().exit(NOT_ACCEPTED)
 
 
 def _raw_input() -> Samples:
