@@ -6,7 +6,7 @@ import contextlib
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -19,9 +19,13 @@ from edgeaudio.errors import InputError, OutputError, UsageError
 if TYPE_CHECKING:
     from edgeaudio.cli.listen_config import Config
     from edgeaudio.cli.listen_outputs import Lines
+    from edgeaudio.cli.listen_reload import Reloader
     from edgeaudio.cli.listen_tasks import Place
     from edgeaudio.cli.summary import Tally
+    from edgeaudio.profiles import Profile
     from edgeaudio.sinks import Sink
+    from edgeaudio.sinks.cutter import Tape
+    from edgeaudio.sources.base import Source
 
 __all__ = ["listen"]
 
@@ -89,49 +93,37 @@ def _check(path: Path) -> None:
     click.echo(f"{path} is good: {sharing(tasks)}")
 
 
-def _run(path: Path) -> None:
-    from edgeaudio.cli.listen_config import load_config
-    from edgeaudio.cli.listen_outputs import Lines, OutputSet, clip_seconds, stdout_form
-    from edgeaudio.cli.listen_reload import Reloader, Running
-    from edgeaudio.cli.listen_tasks import Place, TaskSet
-    from edgeaudio.cli.several import sharing
+class _Ready(NamedTuple):
+    """All that listens, loaded and opened."""
 
+    config: Config
+    options: SourceOptions
+    profile: Profile
+    source: Source
+    tape: Tape
+    reloader: Reloader
+
+
+def _run(path: Path) -> None:
     signals, hang_ups = StopSignals(hang_up=False), HangUps()
     with signals.caught(), hang_ups.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
-        config = load_config(path)
-        profile = settle_profile(_profile(config, path.parent))
-        place = Place(path.parent, profile, config.backend)
-        options = _source(config, place)
-        if options.source == "-" and (sys.stdin is None or sys.stdin.isatty()):
-            example = f"arecord -t raw -r 16000 -f S16_LE -c 1 | edgeaudio listen {path}"
-            raise UsageError("standard input is no audio", hint=f"For example: {example}")
-        load_numba()
+        ready = _prepare(path, stack)
+        config, reloader, source = ready.config, ready.reloader, ready.source
+        signals.on_second = reloader.kill
+
+        from edgeaudio.cli.listen_outputs import Lines, stdout_form
         from edgeaudio.cli.session import Session
         from edgeaudio.dsp.denoise import Denoiser
         from edgeaudio.engine import Engine
-        from edgeaudio.sinks.cutter import Tape
 
-        # What is cheap to get wrong is checked before what is slow to load.
-        clip_s = clip_seconds(config)
-        tape = Tape(clip_s)
-        outputs = OutputSet(config, place, tape, wait=options.fast)
-        stack.callback(outputs.close_all_but, None, discard=True)
-        source = open_source(options, profile)
-        tasks = TaskSet(config, place)
-        outputs.know(tasks.spotters)
-        click.echo(f"{'tasks':<10}{sharing(tasks.told)}", err=True)
-        running = Running(config, tasks, outputs)
-        reloader = Reloader(path, running, profile, tape, clip_s=clip_s, wait=options.fast)
-        stack.callback(reloader.close)
-        signals.on_second = reloader.kill
-
+        tasks, outputs = reloader.running.tasks, reloader.running.outputs
         denoiser = Denoiser(config.denoise) if config.denoise is not None else None
-        engine = Engine(source, *tasks.tasks, profile=profile, history=tape, denoise=denoiser)
+        engine = Engine(source, *tasks.tasks, profile=ready.profile, history=ready.tape, denoise=denoiser)
         # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
         events = (
             stack.enter_context(engine)
             if source.live
-            else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
+            else stack.enter_context(contextlib.closing(engine.replay(clocked=ready.options.source == "-")))
         )
         lines = Lines(stdout_bytes(), stdout_form(config))
         session = Session(engine, events, signals, _output(lines), _tally(config), others=outputs.sinks)
@@ -139,6 +131,38 @@ def _run(path: Path) -> None:
         stack.callback(hang_ups.close)  # before the outputs of the last reload are closed
         session.listen()
         reloader.running.outputs.check_written()
+
+
+def _prepare(path: Path, stack: contextlib.ExitStack) -> _Ready:
+    """Open what a file asks for; `stack` closes it."""
+    from edgeaudio.cli.listen_config import load_config
+    from edgeaudio.cli.listen_outputs import OutputSet, clip_seconds
+    from edgeaudio.cli.listen_reload import Reloader, Running
+    from edgeaudio.cli.listen_tasks import Place, TaskSet
+    from edgeaudio.cli.several import sharing
+    from edgeaudio.sinks.cutter import Tape
+
+    config = load_config(path)
+    profile = settle_profile(_profile(config, path.parent))
+    place = Place(path.parent, profile, config.backend)
+    options = _source(config, place)
+    if options.source == "-" and (sys.stdin is None or sys.stdin.isatty()):
+        example = f"arecord -t raw -r 16000 -f S16_LE -c 1 | edgeaudio listen {path}"
+        raise UsageError("standard input is no audio", hint=f"For example: {example}")
+    load_numba()
+    # What is cheap to get wrong is checked before what is slow to load.
+    clip_s = clip_seconds(config)
+    tape = Tape(clip_s)
+    outputs = OutputSet(config, place, tape, wait=options.fast)
+    stack.callback(outputs.close_all_but, None, discard=True)
+    source = open_source(options, profile)
+    tasks = TaskSet(config, place)
+    outputs.know(tasks.spotters)
+    click.echo(f"{'tasks':<10}{sharing(tasks.told)}", err=True)
+    running = Running(config, tasks, outputs)
+    reloader = Reloader(path, running, profile, tape, clip_s=clip_s, wait=options.fast)
+    stack.callback(reloader.close)
+    return _Ready(config, options, profile, source, tape, reloader)
 
 
 def _profile(config: Config, folder: Path) -> str | None:
