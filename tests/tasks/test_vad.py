@@ -8,16 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeaudio import Engine
+from edgeaudio import Engine, Frontend
 from edgeaudio.backends.base import Signature
 from edgeaudio.errors import ModelError, UsageError
+from edgeaudio.evaluation.manifest import Row, read_clip
+from edgeaudio.evaluation.mixing import in_quiet
 from edgeaudio.events import Gap, SpeechEnd, SpeechStart
 from edgeaudio.models.manifest import Activity
 from edgeaudio.tasks.vad import Vad
 from edgeaudio.testing import ArraySource, ScriptedBackend, chunkings, scripted_manifest, scripted_vad
 from tests.allocation import allocated
+from tests.conftest import ROOT
 from tests.staged import RATE, StagedSource, live, noise
 
+SPEECH = ROOT / "edgeaudio" / "assets" / "speech.flac"
 RULES = Activity(threshold=0.6, smoothing_ms=80.0, least_on_ms=80.0, least_off_ms=200.0, pre_roll_ms=150.0)
 
 
@@ -274,3 +278,18 @@ def test_in_an_engine_replays_are_the_same():
 
     assert len(once()) == 4
     assert once() == once()
+
+
+def test_the_shipped_model_hears_the_speech_that_is_there_however_it_is_cut():
+    """A bundled recording, with two seconds of a quiet room before and behind it."""
+    samples = in_quiet(read_clip(Row(path=SPEECH, origin="speech.flac")), 2 * RATE, 2 * RATE)
+    one = Vad.load()
+    frames = Frontend(one.spec).process(samples).copy()
+    expected = heard(one, frames, [len(frames)])
+    told = sum(end - start for start, end in ends_s(expected))
+    assert 2.0 - 0.3 < expected[0].start_sample / RATE < 3.0
+    assert expected[-1].end_sample < len(samples) - RATE
+    # Mostly speech, with pauses between sentences.
+    assert 0.5 < told / (len(samples) / RATE - 4) <= 1.0
+    one.reset()
+    assert heard(one, frames, [13] * (len(frames) // 13 + 1)) == expected
