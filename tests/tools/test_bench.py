@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tools.benchmarks import report
+from edgeaudio.profiling.wanted import Wanted
+from tools.benchmarks import report, together
 from tools.benchmarks.audio import RATE_HZ, daemon_audio
 from tools.benchmarks.latency import Arrival, Word, _after_words
 from tools.benchmarks.process import run_measured
@@ -69,6 +70,18 @@ def test_events_are_matched_with_the_words_of_their_name() -> None:
     words = [Word("stop", 3.0), Word("go", 3.5), Word("stop", 8.0)]
     arrivals = [arrival("stop", 3.25), arrival("stop", 7.9), arrival("go", 9.0), arrival("left", 3.0)]
     assert _after_words([*arrivals, Arrival({"type": "gap"}, 3.1)], words) == pytest.approx([0.25, -0.1])
+
+
+def test_what_a_task_costs_beside_others_is_told_turn_by_turn() -> None:
+    captions, wake = Wanted.parse("captions"), Wanted.parse("wake")
+    cpu_ms = {(captions,): [4.0, 9.0, 5.0], (wake,): [1.0] * 3, (captions, wake): [4.5, 9.4, 5.6]}
+    found = together._report(cpu_ms, {(captions,): 190.0, (captions, wake): 200.0}, 60, 3)
+    first, second = found.tables[0].rows
+    assert first[:4] == ["captions-en-small", "5.00 (4.20 to 8.20)", "", "1"]
+    assert second[0] == "wake-computer"
+    assert second[2].startswith("0.50 (")  # of 0.5, 0.4 and 0.6; apart, their medians say 0.6
+    assert second[3:] == ["2", "5.60 (4.72 to 8.64)", "0.0056", "200"]
+    assert [limit.value for limit in found.limits] == [0.0056]
 
 
 def test_an_unknown_benchmark_is_refused() -> None:
