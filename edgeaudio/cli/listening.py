@@ -38,7 +38,8 @@ __all__ = [
 ]
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
-_DEFAULT_STRENGTH = "medium"
+_DEFAULT_STRENGTH = "light"
+"""It does models the least harm, see docs/sounds.md."""
 
 backend_option = click.option(
     "--backend", type=click.Choice(["onnx", "litert"]), help="Runtime, instead of the profile's."
@@ -133,7 +134,7 @@ def denoise_option(command: _COMMAND) -> _COMMAND:
         is_flag=False,
         flag_value=_DEFAULT_STRENGTH,
         metavar="[light|medium|strong]",
-        help="Reduce steady noise in what is listened to.  [default strength: medium]",
+        help="Reduce steady noise in what is listened to.  [default strength: light]",
     )(command)
 
 

@@ -130,9 +130,9 @@ def test_a_strength_is_told_from_the_source(tmp_path: Path) -> None:
     file.touch()
     for given, source, expected in (
         (None, None, (None, None)),
-        ("light", None, ("light", None)),
-        (str(file), None, ("medium", str(file))),
-        ("-", None, ("medium", "-")),
+        ("strong", None, ("strong", None)),
+        (str(file), None, ("light", str(file))),
+        ("-", None, ("light", "-")),
     ):
         options = {"denoise": given, "source": source}
         settle_denoise(options)
