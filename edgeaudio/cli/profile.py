@@ -69,7 +69,7 @@ class _ProfileGroup(click.Group):
     "tasks",
     multiple=True,
     metavar="TASK[=MODEL]",
-    help="What listens: wake, captions, sounds or vad, with another model if need be; repeatable.  "
+    help="What listens: wake, captions, sounds, vad or speaker, with another model if need be; repeatable.  "
     "[default: wake]",
 )
 @click.option(

@@ -227,16 +227,19 @@ def _identify(options: _Options) -> None:
 
 
 def _load(options: _Options, profile: Profile) -> SpeakerTask:
-    from edgeaudio.tasks.speaker import Speaker, enrolled_voices
     from edgeaudio.tasks.turns import SpeakerTask
-    from edgeaudio.tasks.vad import Vad
 
-    ear = Speaker.load(options.model, backend=options.backend, profile=profile)
-    voices = enrolled_voices(ear, options.names)
-    if not voices:
+    task = SpeakerTask.load(
+        options.model,
+        vad=options.vad,
+        names=options.names,
+        false_accepts=options.false_accepts,
+        backend=options.backend,
+        profile=profile,
+    )
+    if not task.names:
         click.echo("nobody is enrolled: every turn is somebody unknown (edgeaudio speaker enrol)", err=True)
-    vad = Vad.load(options.vad, backend=options.backend, profile=profile)
-    return SpeakerTask(ear, vad, voices, false_accepts=options.false_accepts)
+    return task
 
 
 @speaker.command("list")

@@ -257,7 +257,7 @@ def _kind(task: Task) -> str:
     if in_background(task):
         return "captions"
     kind = getattr(getattr(task, "manifest", None), "kind", "wake")
-    return kind if kind in {"sounds", "vad"} else "wake"
+    return kind if kind in {"sounds", "vad", "speaker"} else "wake"
 
 
 def _losses(

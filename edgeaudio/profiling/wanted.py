@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Wanted"]
 
-Kind = Literal["wake", "captions", "sounds", "vad"]
+Kind = Literal["wake", "captions", "sounds", "vad", "speaker"]
 
 
 class _Known(NamedTuple):
@@ -39,6 +39,7 @@ _KNOWN: dict[Kind, _Known] = {
     "captions": _Known("captions-en-small", "edgeaudio.tasks.recognizer", "Recognizer"),
     "sounds": _Known("sounds-home", "edgeaudio.tasks.classifier", "Classifier"),
     "vad": _Known("vad-small", "edgeaudio.tasks.vad", "Vad"),
+    "speaker": _Known("speaker-small", "edgeaudio.tasks.turns", "SpeakerTask"),
 }
 
 
@@ -50,7 +51,7 @@ class Wanted(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Wanted:
-        """Read ``wake``, ``captions``, ``sounds`` or ``vad``, or one with a model: ``wake=commands-12``.
+        """Read a task such as ``wake``, ``sounds`` or ``speaker``, or one with a model: ``wake=commands-12``.
 
         Raises
         ------

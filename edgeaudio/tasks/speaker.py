@@ -40,8 +40,18 @@ from edgeaudio.tasks.stepping import Stepper
 from edgeaudio.tasks.verifier import voice_score
 from edgeaudio.types import Frames, Samples
 
-__all__ = ["Speaker", "Voiceprint", "enrolled_voices", "loud", "mean_voice", "pool", "spectrum"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Speaker",
+    "Voiceprint",
+    "enrolled_voices",
+    "loud",
+    "mean_voice",
+    "pool",
+    "spectrum",
+]
 
+DEFAULT_MODEL = "speaker-small"
 _LEAST_VARIANCE = 1e-4
 """As in training, where it keeps gradients of a frame that does not vary finite."""
 LOUD_PART, LOUD_RANGE, QUIET_PART = 0.3, 3.0 * np.log(10.0), 0.1
@@ -124,7 +134,7 @@ class Speaker:
     @classmethod
     def load(
         cls,
-        name_or_path: str | Path = "speaker-small",
+        name_or_path: str | Path = DEFAULT_MODEL,
         *,
         backend: Runtime | None = None,
         profile: Profile | None = None,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.backends.base import StreamingGraph
+from edgeaudio.backends.base import Runtime, StreamingGraph
 from edgeaudio.errors import ModelError
 from edgeaudio.events import Event, SpeakerTurn, SpeechEnd, SpeechStart
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import ModelManifest
-from edgeaudio.tasks.speaker import Speaker, Vector
+from edgeaudio.profiles.profile import Profile
+from edgeaudio.tasks.speaker import DEFAULT_MODEL, Speaker, Vector, enrolled_voices
 from edgeaudio.tasks.stepping import Stepper
+from edgeaudio.tasks.vad import DEFAULT_MODEL as DEFAULT_VAD
 from edgeaudio.tasks.vad import Vad
 from edgeaudio.types import Frames
 
@@ -78,6 +81,49 @@ class SpeakerTask:
         self._pending: deque[tuple[int, int]] = deque()
         self._start: int | None = None
         self.reset()
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path = DEFAULT_MODEL,
+        *,
+        vad: str | Path = DEFAULT_VAD,
+        names: Sequence[str] = (),
+        false_accepts: float = 0.01,
+        backend: Runtime | None = None,
+        profile: Profile | None = None,
+    ) -> SpeakerTask:
+        """Load a model, what finds the speech for it, and the voices that were enrolled.
+
+        Parameters
+        ----------
+        name_or_path, vad : str or Path
+            Models by their names, or their folders.
+        names : sequence of str
+            Only these voices; by default all that are enrolled.
+        false_accepts : float
+            As above.
+        backend, profile
+            See `Spotter.load`.
+
+        Raises
+        ------
+        ModelError
+            If a model or a voice is missing, something is wrong with it, or it belongs to another model.
+        UsageError
+            If a name is no voice's, or as above.
+        BackendError
+            If the runtime, or a provider that the profile names, is not installed.
+        """
+        speaker = Speaker.load(name_or_path, backend=backend, profile=profile)
+        voices = enrolled_voices(speaker, names)
+        detector = Vad.load(vad, backend=backend, profile=profile)
+        return cls(speaker, detector, voices, false_accepts=false_accepts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Who is known."""
+        return self._names
 
     @property
     def name(self) -> str:

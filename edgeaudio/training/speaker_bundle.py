@@ -47,11 +47,11 @@ _CALIBRATION_STRENGTH = 0.4
 _CALIBRATION_BATCHES = 2
 _MIN_SNR_DB = 10.0
 """The one logit only weighs frames; what int8 costs is measured in errors."""
-_STRETCHES, _STRETCH_FRAMES = 8, 288
-_MOST_PEOPLE = 1200
+_STRETCHES, _STRETCH_FRAMES = 6, 288
+_MOST_PEOPLE = 1000
 _LEAST_SPEECH_MS = 800.0
 _RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-_MOST_MEASURED = 150
+_MOST_MEASURED = 100
 """So many people of each corpus are measured on."""
 _OTHER_SECONDS = (1.5, 5.0)
 _ONE = Voices(
