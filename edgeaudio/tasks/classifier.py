@@ -12,13 +12,12 @@ from edgeaudio.backends.base import Runtime, StreamingGraph
 from edgeaudio.config import nearest
 from edgeaudio.errors import UsageError
 from edgeaudio.events import Event, SoundEvent, SoundStart
-from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.models.manifest import Activity, ModelManifest
 from edgeaudio.profiles.profile import Profile
 from edgeaudio.tasks.hysteresis import Edge, Hysteresis
-from edgeaudio.tasks.stepping import Stepper
+from edgeaudio.tasks.stepping import SteppedTask
 from edgeaudio.tasks.trigger import check_threshold
 from edgeaudio.types import Frames
 
@@ -28,7 +27,7 @@ _FLUSH_S = 0.3
 """What is played after the end of a stream: a network is sure of a sound when it has heard what follows."""
 
 
-class Classifier:
+class Classifier(SteppedTask):
     """Tells the sounds of one model apart in a stream of frames: any number of them at once.
 
     Parameters
@@ -64,9 +63,8 @@ class Classifier:
         onsets: bool = False,
     ) -> None:
         _check_kind(manifest)
-        self._manifest = manifest
+        super().__init__(graph, manifest)
         self._onsets = onsets
-        self._stepper = Stepper(graph, manifest)
         activity = _settled(manifest, threshold, names)
         self._hysteresis = Hysteresis(manifest.labels, activity, frame_ms=self._stepper.frame_ms)
 
@@ -109,31 +107,6 @@ class Classifier:
         _settled(bundle.manifest, threshold, names)
         graph = open_graph(bundle, backend, profile)
         return cls(graph, bundle.manifest, threshold=threshold, names=names, onsets=onsets)
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self._manifest.name
-
-    @property
-    def spec(self) -> FrontendSpec:
-        """The frontend that the model was trained with."""
-        return self._manifest.frontend
-
-    @property
-    def manifest(self) -> ModelManifest:
-        """All facts of the model."""
-        return self._manifest
-
-    @property
-    def runtime(self) -> str:
-        """The runtime really used."""
-        return self._stepper.graph.runtime
-
-    @property
-    def graph(self) -> StreamingGraph:
-        """The network, for whoever measures its steps."""
-        return self._stepper.graph
 
     @property
     def threshold_of(self) -> dict[str, float]:

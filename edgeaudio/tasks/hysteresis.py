@@ -89,7 +89,6 @@ def _decide(  # noqa: PLR0917 - compiled code takes no keywords
     limits: NDArray[np.float64],
     least_on: int,
     least_off: int,
-    smoothed: NDArray[np.float64],
     state: NDArray[np.int64],
     peaks: NDArray[np.float64],
     clock: NDArray[np.int64],
@@ -99,9 +98,9 @@ def _decide(  # noqa: PLR0917 - compiled code takes no keywords
     """Advance by the rows of `posteriors`, and return how many edges were written.
 
     `recent` ``[window, n_labels]`` is a ring of rows; `limits` ``[2, n_labels]`` holds threshold and
-    release level; `state` ``[3, n_labels]`` what a label does, since when, and where it went below;
-    `smoothed` has as many rows as `posteriors`. `edges` ``[rows * n_labels, 5]`` gets frame, label, whether
-    it began, start and end; `scores` the stretch's peak.
+    release level; `state` ``[3, n_labels]`` what a label does, since when, and where it went below.
+    `edges` ``[rows * n_labels, 5]`` gets frame, label, whether it began, start and end; `scores` the
+    stretch's peak.
     """
     n_edges = 0
     window, n_labels = recent.shape
@@ -116,7 +115,6 @@ def _decide(  # noqa: PLR0917 - compiled code takes no keywords
             for k in range(window):
                 total += recent[k, label]
             mean = total / window
-            smoothed[row, label] = mean
             if _follow(label, mean, now, limits, least_on, least_off, state, peaks):
                 began = state[_STATE, label] == _ON
                 edges[n_edges, _ROW] = now
@@ -166,7 +164,7 @@ class Hysteresis:
         self._state = np.zeros((3, n_labels), np.int64)
         self._peaks = np.zeros(n_labels, np.float64)
         self._clock = np.zeros(1, np.int64)
-        self._reserve(1)
+        self._reserve(n_labels)
         self.reset()
 
     @property
@@ -184,28 +182,21 @@ class Hysteresis:
         return (len(self._recent) - 1) // 2
 
     @property
-    def least_off_frames(self) -> int:
-        """How many frames below the release level end a stretch."""
-        return self._least_off
-
-    @property
-    def smoothed(self) -> NDArray[np.float64]:
-        """``[n, n_labels]`` smoothed posteriors of the latest `process`; a view valid until the next."""
-        return self._smoothed[: self._n_rows]
+    def least_on_frames(self) -> int:
+        """In how many frames a stretch is sure, the one in which it begins included."""
+        return self._least_on
 
     def process(self, posteriors: NDArray[np.float32]) -> list[Edge]:
         """Take ``[n, n_labels]`` posteriors in, n of any size, and return what began and ended, in order."""
-        n = len(posteriors)
-        if n > len(self._smoothed):
-            self._reserve(n)
-        self._n_rows = n
+        # A label has one edge a frame at most: it ends below the level above which it begins.
+        if posteriors.size > len(self._scores):
+            self._reserve(posteriors.size)
         n_edges = _decide(
             posteriors,
             self._recent,
             self._limits,
             self._least_on,
             self._least_off,
-            self._smoothed,
             self._state,
             self._peaks,
             self._clock,
@@ -230,7 +221,6 @@ class Hysteresis:
         self._recent[:] = 0.0
         self._state[:] = 0
         self._clock[:] = 0
-        self._n_rows = 0
 
     def _named(self, n_edges: int) -> list[Edge]:
         return [
@@ -240,10 +230,6 @@ class Hysteresis:
             )
         ]
 
-    def _reserve(self, n: int) -> None:
-        n_labels = len(self.labels)
-        self._smoothed = np.zeros((n, n_labels), np.float64)
-        # A label has one edge a frame at most: it ends below the level above which it begins.
-        self._edges = np.zeros((n * n_labels, 5), np.int64)
-        self._scores = np.zeros(n * n_labels, np.float64)
-        self._n_rows = 0
+    def _reserve(self, n_edges: int) -> None:
+        self._edges = np.zeros((n_edges, 5), np.int64)
+        self._scores = np.zeros(n_edges, np.float64)

@@ -10,12 +10,11 @@ import msgspec
 from edgeaudio.backends import open_graph
 from edgeaudio.backends.base import Runtime, StreamingGraph
 from edgeaudio.events import Detection, Event, NearMiss
-from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.profiles.profile import Profile
-from edgeaudio.tasks.stepping import Stepper
+from edgeaudio.tasks.stepping import SteppedTask
 from edgeaudio.tasks.trigger import Firing, Trigger, check_threshold
 from edgeaudio.types import Frames
 
@@ -40,7 +39,7 @@ class Listener(Protocol):
         """Forget everything heard."""
 
 
-class Spotter:
+class Spotter(SteppedTask):
     """Spots the words of one model in a stream of frames.
 
     Parameters
@@ -69,8 +68,7 @@ class Spotter:
         near_ratio: float | None = None,
     ) -> None:
         decision = manifest.spotting
-        self._manifest = manifest
-        self._stepper = Stepper(graph, manifest)
+        super().__init__(graph, manifest)
         spec = manifest.frontend
         frame_s = spec.hop_samples / spec.sample_rate_hz
         self._longest_word = round(
@@ -122,31 +120,6 @@ class Spotter:
         _ = bundle.manifest.spotting  # refuse a recogniser before its graph is opened
         graph = open_graph(bundle, backend, profile)
         return cls(graph, bundle.manifest, threshold=threshold, near_ratio=near_ratio)
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self._manifest.name
-
-    @property
-    def spec(self) -> FrontendSpec:
-        """The frontend that the model was trained with."""
-        return self._manifest.frontend
-
-    @property
-    def manifest(self) -> ModelManifest:
-        """All facts of the model."""
-        return self._manifest
-
-    @property
-    def runtime(self) -> str:
-        """The runtime really used."""
-        return self._stepper.graph.runtime
-
-    @property
-    def graph(self) -> StreamingGraph:
-        """The network, for whoever measures its steps."""
-        return self._stepper.graph
 
     @property
     def threshold_of(self) -> dict[str, float]:

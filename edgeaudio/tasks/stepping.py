@@ -17,7 +17,7 @@ from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.types import Frames
 
-__all__ = ["Stepper"]
+__all__ = ["SteppedTask", "Stepper"]
 
 _RECENT_S = 1.0
 
@@ -187,3 +187,44 @@ class Stepper:
         loudness = frames[:, 0] if self.spec.features == "mfcc" else frames.mean(axis=1)
         quietest: Frames = frames[int(loudness.argmin())]
         return quietest
+
+
+class SteppedTask:
+    """What all tasks have in common that run one network in steps.
+
+    Parameters
+    ----------
+    graph : StreamingGraph
+        The network, for one stream and one thread.
+    manifest : ModelManifest
+        Its facts.
+    """
+
+    def __init__(self, graph: StreamingGraph, manifest: ModelManifest) -> None:
+        self._manifest = manifest
+        self._stepper = Stepper(graph, manifest)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._manifest.name
+
+    @property
+    def spec(self) -> FrontendSpec:
+        """The frontend that the model was trained with."""
+        return self._manifest.frontend
+
+    @property
+    def manifest(self) -> ModelManifest:
+        """All facts of the model."""
+        return self._manifest
+
+    @property
+    def runtime(self) -> str:
+        """The runtime really used."""
+        return self._stepper.graph.runtime
+
+    @property
+    def graph(self) -> StreamingGraph:
+        """The network, for whoever measures its steps."""
+        return self._stepper.graph

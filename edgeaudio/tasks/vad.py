@@ -12,13 +12,12 @@ from edgeaudio.backends import open_graph
 from edgeaudio.backends.base import Runtime, StreamingGraph
 from edgeaudio.errors import ModelError, UsageError
 from edgeaudio.events import Event, SpeechEnd, SpeechStart
-from edgeaudio.frontend import FrontendSpec
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.models.manifest import Activity, ModelManifest
 from edgeaudio.profiles.profile import Profile
 from edgeaudio.tasks.hysteresis import Edge, Hysteresis
-from edgeaudio.tasks.stepping import Stepper
+from edgeaudio.tasks.stepping import SteppedTask
 from edgeaudio.tasks.trigger import check_threshold
 from edgeaudio.types import Frames
 
@@ -33,7 +32,7 @@ _REMEMBERED_S = 4.0
 _LONGEST_MS = 60_000.0
 
 
-class Vad:
+class Vad(SteppedTask):
     """Tells when somebody speaks.
 
     Parameters
@@ -71,14 +70,12 @@ class Vad:
         least_off_ms: float | None = None,
     ) -> None:
         activity = _settled(manifest, threshold, pre_roll_ms, least_off_ms)
-        self._manifest = manifest
-        self._stepper = Stepper(graph, manifest)
+        super().__init__(graph, manifest)
         self._hysteresis = Hysteresis(manifest.labels, activity, frame_ms=self._stepper.frame_ms)
         self._column = manifest.labels.index(manifest.spotted[0])
         self._release_ratio = activity.release_ratio
         self._pre_roll = round(activity.pre_roll_ms * self.spec.sample_rate_hz / 1000)
-        least_on = max(1, round(activity.least_on_ms / self._stepper.frame_ms))
-        late = least_on + self._hysteresis.lag_frames + self._stepper.n_out
+        late = self._hysteresis.least_on_frames + self._hysteresis.lag_frames + self._stepper.n_out
         self.reach_samples = self._pre_roll + late * manifest.stride * self.spec.hop_samples
         """How far back the beginning of speech may lie, at most, when it is told."""
         self._flush_s = _FLUSH_S + (activity.smoothing_ms + activity.least_on_ms) / 1000
@@ -133,31 +130,6 @@ class Vad:
             pre_roll_ms=pre_roll_ms,
             least_off_ms=least_off_ms,
         )
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self._manifest.name
-
-    @property
-    def spec(self) -> FrontendSpec:
-        """The frontend that the model was trained with."""
-        return self._manifest.frontend
-
-    @property
-    def manifest(self) -> ModelManifest:
-        """All facts of the model."""
-        return self._manifest
-
-    @property
-    def runtime(self) -> str:
-        """The runtime really used."""
-        return self._stepper.graph.runtime
-
-    @property
-    def graph(self) -> StreamingGraph:
-        """The network, for whoever measures its steps."""
-        return self._stepper.graph
 
     @property
     def threshold(self) -> float:

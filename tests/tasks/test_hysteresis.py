@@ -164,11 +164,12 @@ def test_silent_labels_and_broken_numbers_are_no_sounds():
     assert hysteresis().process(table) == []
 
 
-def test_smoothed_posteriors_are_running_means():
-    decider = hysteresis(smoothing_ms=120)
-    decider.process(rows(0.9, 0.6, 0.3, 0.0))
-    assert decider.smoothed[:, 0] == pytest.approx([0.3, 0.5, 0.6, 0.3])
-    assert decider.lag_frames == 1
+def test_a_sound_is_sure_as_late_as_is_said():
+    decider = hysteresis(smoothing_ms=120, least_on_ms=100)
+    assert (decider.lag_frames, decider.least_on_frames) == (1, 2)
+    (edge,) = decider.process(rows(0.0, *[0.9] * 6))
+    assert edge.frame - edge.start + 1 == 2
+    assert edge.start == 2  # in frame 1 the mean over three is 0.3
 
 
 def test_a_threshold_that_is_no_probability_is_refused():
