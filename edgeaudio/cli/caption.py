@@ -26,11 +26,11 @@ from edgeaudio.cli.listening import (
     DenoiseOptions,
     HookOptions,
     SourceOptions,
+    attach_hook,
     check_source,
     denoise_option,
     hook_options,
     open_denoiser,
-    open_hook,
     open_source,
     settle_denoise,
     settle_profile,
@@ -134,10 +134,7 @@ def _run(options: _Options) -> None:
     signals = StopSignals()
     with signals.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
         # What is cheap to get wrong is checked before what is slow to load.
-        hook = open_hook(options, is_final_caption, wait=options.fast)
-        if hook is not None:
-            stack.callback(hook.close, discard=True)
-            signals.on_second = hook.kill
+        hook = attach_hook(options, is_final_caption, signals, stack, wait=options.fast)
         file = _open_file(options)
         if file is not None:
             stack.callback(file.close)
@@ -151,18 +148,14 @@ def _run(options: _Options) -> None:
             stack.callback(page.server.close)
             others.append(page.server)
 
-        from edgeaudio.cli.session import Session
+        from edgeaudio.cli.session import Session, open_events
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
         engine = Engine(source, *tasks, profile=profile, denoise=open_denoiser(options))
         if page is not None:
             page.start(engine)
-        events = (
-            stack.enter_context(engine)
-            if source.live
-            else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
-        )
+        events = open_events(engine, stack, clocked=options.source == "-")
         output, tally = _output(options), Tally(captions=True)
         Session(engine, events, signals, output, tally, hook=hook, others=others).listen()
         if file is not None and file.unwritten:

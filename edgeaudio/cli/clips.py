@@ -15,65 +15,66 @@ if TYPE_CHECKING:
     from edgeaudio.sinks.clips import ClipSaver
     from edgeaudio.sinks.cutter import Tape
 
-__all__ = ["ClipOptions", "clip_options", "open_clips"]
+__all__ = ["ClipOptions", "FolderOptions", "clip_options", "folder_options", "open_clips"]
 
 _COMMAND = TypeVar("_COMMAND", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipOptions:
-    """What `clip_options` yields."""
+class FolderOptions:
+    """What `folder_options` yields."""
 
     clips_dir: Path | None
+    clips_limit_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipOptions(FolderOptions):
+    """What `clip_options` yields."""
+
     pre_roll_s: float
     post_roll_s: float
-    clips_limit_bytes: int
+
+
+def folder_options(each: str) -> Callable[[_COMMAND], _COMMAND]:
+    """Add the options of `FolderOptions`: a file of `each`."""
+
+    def add(command: _COMMAND) -> _COMMAND:
+        command = click.option(
+            "--clips-limit",
+            "clips_limit_bytes",
+            type=size,
+            metavar="SIZE",
+            default="100MB",
+            show_default=True,
+            help="The most that all clips may take; the oldest go first.",
+        )(command)
+        return click.option(
+            "--save-clips",
+            "clips_dir",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help=f"Keep a WAV file of each {each} in this folder.",
+        )(command)
+
+    return add
 
 
 def clip_options(each: str, what: str) -> Callable[[_COMMAND], _COMMAND]:
     """Add the options of `ClipOptions`: a file of `each`, which is a word, or whatever `what` says."""
 
     def add(command: _COMMAND) -> _COMMAND:
-        for decorate in reversed(
-            (
-                click.option(
-                    "--save-clips",
-                    "clips_dir",
-                    type=click.Path(path_type=Path),
-                    metavar="DIR",
-                    help=f"Keep a WAV file of each {each} in this folder.",
-                ),
-                click.option(
-                    "--pre-roll",
-                    "pre_roll_s",
-                    metavar="SECONDS",
-                    type=seconds(0, 60),
-                    default=1.0,
-                    show_default=True,
-                    help=f"Seconds in a clip before the {what}.",
-                ),
-                click.option(
-                    "--post-roll",
-                    "post_roll_s",
-                    metavar="SECONDS",
-                    type=seconds(0, 60),
-                    default=0.5,
-                    show_default=True,
-                    help=f"Seconds in a clip after the {what}.",
-                ),
-                click.option(
-                    "--clips-limit",
-                    "clips_limit_bytes",
-                    type=size,
-                    metavar="SIZE",
-                    default="100MB",
-                    show_default=True,
-                    help="The most that all clips may take; the oldest go first.",
-                ),
-            )
-        ):
-            command = decorate(command)
-        return command
+        for side, default in (("post", 0.5), ("pre", 1.0)):
+            command = click.option(
+                f"--{side}-roll",
+                f"{side}_roll_s",
+                metavar="SECONDS",
+                type=seconds(0, 60),
+                default=default,
+                show_default=True,
+                help=f"Seconds in a clip {'before' if side == 'pre' else 'after'} the {what}.",
+            )(command)
+        return folder_options(each)(command)
 
     return add
 

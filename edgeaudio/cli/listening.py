@@ -14,6 +14,9 @@ from edgeaudio.cli.common import seconds
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from edgeaudio.cli.background import StopSignals
     from edgeaudio.dsp.denoise import Denoiser
     from edgeaudio.events import Event
     from edgeaudio.profiles import Profile
@@ -24,6 +27,7 @@ __all__ = [
     "DenoiseOptions",
     "HookOptions",
     "SourceOptions",
+    "attach_hook",
     "backend_option",
     "check_source",
     "denoise_option",
@@ -220,3 +224,19 @@ def open_hook(options: HookOptions, wanted: Callable[[Event], bool], *, wait: bo
     from edgeaudio.sinks.hook import CommandHook, parse_command
 
     return CommandHook(parse_command(options.command), wanted, timeout_s=options.command_timeout_s, wait=wait)
+
+
+def attach_hook(
+    options: HookOptions,
+    wanted: Callable[[Event], bool],
+    signals: StopSignals,
+    stack: ExitStack,
+    *,
+    wait: bool,
+) -> CommandHook | None:
+    """Do as `open_hook`; a second signal kills its program, and `stack` closes it."""
+    hook = open_hook(options, wanted, wait=wait)
+    if hook is not None:
+        stack.callback(hook.close, discard=True)
+        signals.on_second = hook.kill
+    return hook

@@ -21,7 +21,7 @@ from edgeaudio.sinks import Reporting, Sink
 from edgeaudio.sinks.hook import CommandHook
 from edgeaudio.types import SAMPLE_RATE_HZ
 
-__all__ = ["Live", "Session", "is_terminal", "line_output"]
+__all__ = ["Live", "Session", "is_terminal", "line_output", "open_events"]
 
 _DRAW_S = 0.1
 _LOOK_S = 1.0
@@ -164,6 +164,14 @@ class Session:
         facts = [sink.fact() for sink in self._sinks if isinstance(sink, Reporting)]
         with contextlib.suppress(OSError):  # the terminal may have gone
             click.echo(self._tally.summary(self._engine.stats(), wall_s, facts), err=True)
+
+
+def open_events(engine: Engine, stack: contextlib.ExitStack, *, clocked: bool) -> Iterable[Event]:
+    """Return the events of an engine, which `stack` ends; `clocked` as for `Engine.replay`."""
+    # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
+    if engine.live:
+        return stack.enter_context(engine)
+    return stack.enter_context(contextlib.closing(engine.replay(clocked=clocked)))
 
 
 def line_output(*, as_json: bool, models: bool = False) -> Sink:

@@ -15,12 +15,12 @@ from edgeaudio.cli.listening import (
     DenoiseOptions,
     HookOptions,
     SourceOptions,
+    attach_hook,
     backend_option,
     check_source,
     denoise_option,
     hook_options,
     open_denoiser,
-    open_hook,
     open_source,
     profile_option,
     settle_denoise,
@@ -97,10 +97,7 @@ def _run(options: _Options) -> None:
     signals = StopSignals()
     with signals.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
         # What is cheap to get wrong is checked before what is slow to load.
-        hook = open_hook(options, is_sound, wait=options.fast)
-        if hook is not None:
-            stack.callback(hook.close, discard=True)
-            signals.on_second = hook.kill
+        hook = attach_hook(options, is_sound, signals, stack, wait=options.fast)
         tape = _tape(options)
         clips = open_clips(options, tape, wait=options.fast)
         profile = settle_profile(options.profile)
@@ -108,17 +105,12 @@ def _run(options: _Options) -> None:
         source = open_source(options, profile)
         task = _load(options, profile)
 
-        from edgeaudio.cli.session import Session, line_output
+        from edgeaudio.cli.session import Session, line_output, open_events
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
         engine = Engine(source, task, profile=profile, history=tape, denoise=open_denoiser(options))
-        # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
-        events = (
-            stack.enter_context(engine)
-            if source.live
-            else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
-        )
+        events = open_events(engine, stack, clocked=options.source == "-")
         output = line_output(as_json=options.as_json)
         others = [clips] if clips is not None else []
         Session(engine, events, signals, output, Tally(sounds=True), hook=hook, others=others).listen()

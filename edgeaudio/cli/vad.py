@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeaudio.cli.background import StopSignals
+from edgeaudio.cli.clips import FolderOptions, folder_options
 from edgeaudio.cli.common import (
     json_option,
     log_level_option,
     probability,
     quiet_libraries,
     seconds,
-    size,
 )
 from edgeaudio.cli.listening import (
     DenoiseOptions,
     HookOptions,
     SourceOptions,
+    attach_hook,
     backend_option,
     check_source,
     denoise_option,
     hook_options,
     open_denoiser,
-    open_hook,
     open_source,
     profile_option,
     settle_denoise,
@@ -45,7 +44,7 @@ __all__ = ["load_vad", "vad"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options(SourceOptions, DenoiseOptions, HookOptions):
+class _Options(SourceOptions, DenoiseOptions, HookOptions, FolderOptions):
     model: str
     threshold: float | None
     pre_roll_s: float | None
@@ -53,8 +52,6 @@ class _Options(SourceOptions, DenoiseOptions, HookOptions):
     backend: Runtime | None
     profile: str | None
     as_json: bool
-    clips_dir: Path | None
-    clips_limit_bytes: int
 
 
 @click.command()
@@ -87,22 +84,7 @@ class _Options(SourceOptions, DenoiseOptions, HookOptions):
 @backend_option
 @json_option("Print one JSON object an event.")
 @hook_options("start and end of speech")
-@click.option(
-    "--save-clips",
-    "clips_dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Keep a WAV file of each stretch of speech in this folder.",
-)
-@click.option(
-    "--clips-limit",
-    "clips_limit_bytes",
-    type=size,
-    metavar="SIZE",
-    default="100MB",
-    show_default=True,
-    help="The most that all clips may take; the oldest go first.",
-)
+@folder_options("stretch of speech")
 @log_level_option
 def vad(**options: Any) -> None:
     """Tell when somebody speaks, and when nobody does any more.
@@ -122,27 +104,20 @@ def _run(options: _Options) -> None:
     signals = StopSignals()
     with signals.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
         # What is cheap to get wrong is checked before what is slow to load.
-        hook = open_hook(options, is_speech, wait=options.fast)
-        if hook is not None:
-            stack.callback(hook.close, discard=True)
-            signals.on_second = hook.kill
+        hook = attach_hook(options, is_speech, signals, stack, wait=options.fast)
         clips = _open_clips(options)
         profile = settle_profile(options.profile)
         load_numba()
         source = open_source(options, profile)
         task = _load(options, profile)
 
-        from edgeaudio.cli.session import Session, line_output
+        from edgeaudio.cli.session import Session, line_output, open_events
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
         history = clips.history if clips is not None else None
         engine = Engine(source, task, profile=profile, history=history, denoise=open_denoiser(options))
-        events = (
-            stack.enter_context(engine)
-            if source.live
-            else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
-        )
+        events = open_events(engine, stack, clocked=options.source == "-")
         output, tally = line_output(as_json=options.as_json), Tally(speech=True)
         others = [clips] if clips is not None else []
         Session(engine, events, signals, output, tally, hook=hook, others=others).listen()

@@ -24,12 +24,12 @@ from edgeaudio.cli.listening import (
     DenoiseOptions,
     HookOptions,
     SourceOptions,
+    attach_hook,
     backend_option,
     check_source,
     denoise_option,
     hook_options,
     open_denoiser,
-    open_hook,
     open_source,
     profile_option,
     settle_denoise,
@@ -122,10 +122,7 @@ def _run(options: _Options) -> None:
     signals = StopSignals()
     with signals.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
         # What is cheap to get wrong is checked before what is slow to load.
-        hook = open_hook(options, is_detection, wait=options.fast)
-        if hook is not None:
-            stack.callback(hook.close, discard=True)
-            signals.on_second = hook.kill
+        hook = attach_hook(options, is_detection, signals, stack, wait=options.fast)
         tape = _tape(options)
         clips = open_clips(options, tape, wait=options.fast)
         ledger = open_ledger(options, tape, wait=options.fast)
@@ -144,7 +141,7 @@ def _run(options: _Options) -> None:
         if several:
             click.echo(f"models    {sharing(tasks)}", err=True)
 
-        from edgeaudio.cli.session import Session, line_output
+        from edgeaudio.cli.session import Session, line_output, open_events
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
@@ -154,12 +151,7 @@ def _run(options: _Options) -> None:
             listening, report = only_spoken(tasks, options.vad, options.backend, profile)
             others.append(report)
         engine = Engine(source, *listening, profile=profile, history=tape, denoise=open_denoiser(options))
-        # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
-        events = (
-            stack.enter_context(engine)
-            if source.live
-            else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
-        )
+        events = open_events(engine, stack, clocked=options.source == "-")
         Session(
             engine,
             events if options.near_misses else set_apart(events, ledger),
