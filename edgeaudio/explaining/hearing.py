@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from edgeaudio.backends import Runtime, StreamingGraph, open_graph, stream
+from edgeaudio.backends import Runtime, StreamingGraph, open_graph
 from edgeaudio.errors import InputError, ModelError
 from edgeaudio.events import Detection, SoundEvent, SpeechEnd
-from edgeaudio.explaining.gradients import activate
 from edgeaudio.frontend import Frontend
 from edgeaudio.models.bundle import Bundle
 from edgeaudio.models.manifest import Activity, Decision, ModelManifest
@@ -20,6 +20,7 @@ from edgeaudio.tasks.base import Task
 from edgeaudio.tasks.classifier import Classifier
 from edgeaudio.tasks.clip import smooth
 from edgeaudio.tasks.spotter import Spotter
+from edgeaudio.tasks.stepping import Stepper
 from edgeaudio.tasks.vad import Vad
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
 
@@ -139,8 +140,13 @@ def hear(
             hint="Give a longer one.",
         )
     graph = open_graph(bundle, backend, profile)
-    frames = _continued(real, manifest)
-    posteriors = activate(stream(graph, frames).astype(np.float64), manifest.activation).astype(np.float32)
+    stepper = Stepper(graph, manifest)
+    afterwards_s = _AFTERWARDS_S + _deciding(manifest).smoothing_ms / 1000
+    steps = [
+        (heard.copy(), stepper.posteriors.copy())
+        for heard in chain(stepper.steps(real), stepper.play_on(afterwards_s))
+    ]
+    frames, posteriors = (np.concatenate(parts) for parts in zip(*steps, strict=True))
     heard = Heard(
         manifest=manifest,
         samples=samples,
@@ -188,19 +194,6 @@ def _known_s(manifest: ModelManifest, frame: int) -> float:
     spec = manifest.frontend
     last = (frame + 1) * manifest.stride - 1
     return (last * spec.hop_samples + spec.window_samples) / spec.sample_rate_hz
-
-
-def _continued(frames: Frames, manifest: ModelManifest) -> Frames:
-    """Go on with the quietest frame of the last second until what was heard is decided, in whole steps."""
-    spec = manifest.frontend
-    last = frames[-round(1000 / spec.hop_ms) :]
-    loudness = last[:, 0] if spec.features == "mfcc" else last.mean(axis=1)
-    quietest = last[int(loudness.argmin())]
-    if spec.features == "waveform":
-        quietest = np.zeros_like(quietest)
-    wanted = len(frames) + round((1000 * _AFTERWARDS_S + _deciding(manifest).smoothing_ms) / spec.hop_ms)
-    n_more = -(-wanted // manifest.step_frames) * manifest.step_frames - len(frames)
-    return np.concatenate([frames, np.broadcast_to(quietest, (n_more, frames.shape[1]))])
 
 
 def _told(manifest: ModelManifest, graph: StreamingGraph, frames: Frames) -> list[Told]:
