@@ -31,7 +31,16 @@ from edgeaudio.training.nets import SpotterNet, to_graph
 from edgeaudio.training.place import check_place, place
 from edgeaudio.training.sounds_card import write_sounds_card
 from edgeaudio.training.sounds_corpus import SoundSet, read_sounds
-from edgeaudio.training.sounds_fit import SoundPlan, calibration_frames, fit, heard, mixer_of, sounds_net_spec
+from edgeaudio.training.sounds_fit import (
+    SoundNet,
+    SoundPlan,
+    calibration_frames,
+    features,
+    fit,
+    heard,
+    mixer_of,
+    sounds_net_spec,
+)
 from edgeaudio.training.sounds_frames import Ear, Takes, frontend_ear, make_takes
 from edgeaudio.training.sounds_scores import BASE, Judged, accuracy, choose_activity, event_facts
 from edgeaudio.types import Frames, Samples
@@ -119,10 +128,11 @@ def train_sounds(job: SoundsJob, reporter: Reporter) -> dict[str, Any]:
     with place(job.output) as folder:
         agreement = _write(folder, net, plan, material, activity)
         results["int8"] = _int8(agreement)
-        load = partial(listener, folder, SHARED_SPEC)
+        load = partial(listener, folder, net.frontend(SHARED_SPEC))
         results |= {"costs": costs(folder, _parameters(net), load), "training": _origin(job)}
         update_manifest(folder, results=results)
-        write_sounds_card(folder, material.sounds.ingredients(), material.sounds.folds)
+        parts = material.sounds.ingredients(one.clip for one in material.takes)
+        write_sounds_card(folder, parts, material.sounds.folds)
     return results
 
 
@@ -175,7 +185,7 @@ def cross_validate(
         with tempfile.TemporaryDirectory(prefix="edgeaudio-") as scratch:
             folder = Path(scratch) / "fold"
             _write(folder, net, plan, replace(material, takes=material.without(fold)), BASE)
-            quantized = _heard_by_bundle(folder, frames)
+            quantized = _heard_by_bundle(folder, [features(net, one) for one in frames])
         judged += [replace(one, posteriors=said) for one, said in zip(of_fold, quantized, strict=True)]
         score = accuracy(of_fold, plan.labels, sounds.sounds)
         reporter.tell(f"fold {fold}, held out: {score}")
@@ -184,7 +194,7 @@ def cross_validate(
 
 def _trained(
     job: SoundsJob, plan: SoundPlan, material: Material, fold: str | None, reporter: Reporter
-) -> SpotterNet:
+) -> SoundNet:
     what = "training on all folds" if fold is None else f"training without fold {fold}"
     checkpoint = job.checkpoint_of(fold)
     started = time.monotonic()
@@ -205,11 +215,11 @@ def _trained(
     )
 
 
-def _write(folder: Path, net: SpotterNet, plan: SoundPlan, material: Material, activity: Any) -> Agreement:
+def _write(folder: Path, net: SoundNet, plan: SoundPlan, material: Material, activity: Any) -> Agreement:
     mixer = mixer_of(plan, material.takes, material.ear, material.sounds.measured)
     return write_bundle(
         to_graph(net),
-        calibration_frames(mixer, _CALIBRATION_EXAMPLES, plan.seed + 1),
+        calibration_frames(net, mixer, _CALIBRATION_EXAMPLES, plan.seed + 1),
         out_dir=folder,
         name=folder.name,
         kind="sounds",
@@ -217,7 +227,7 @@ def _write(folder: Path, net: SpotterNet, plan: SoundPlan, material: Material, a
         description=f"Tells sounds apart: {', '.join(material.sounds.sounds)}; and speech.",
         licence="Apache-2.0",
         data=sorted({one.clip.corpus for one in material.takes}),
-        frontend=SHARED_SPEC,
+        frontend=net.frontend(SHARED_SPEC),
         labels=plan.labels,
         activation="sigmoid",
         step_frames=STEP_FRAMES,

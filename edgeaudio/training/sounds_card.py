@@ -14,14 +14,17 @@ __all__ = ["write_sounds_card"]
 
 _RECIPE = (
     "Recordings are played 20 % slower to 25 % faster, and some of them are put into rooms. Examples are "
-    "four seconds long; half of them have a second sound, 12 dB below to 6 dB above the first one, half "
-    "have noise; all have another level and the colour of another microphone, and most hide two stretches "
-    "of bands and two of time. Where a recording is quiet, its label does not count. The loss is the "
-    "binary cross entropy of every output, and the cross entropy of each example's mean logits where "
-    "anything sounds. The weights are the mean over the last fifth of the training; batch norm is measured "
-    "again and folded; weights and activations are quantized to int8. The network was trained once for "
-    "each fold without that fold, which is what was measured, and once on all folds for as long, which is "
-    "what is here."
+    "four seconds long; half of them have a second sound, 12 dB below to 6 dB above the first one, a third "
+    "have noise; all have another level and the colour of another microphone, and most hide two stretches of "
+    "bands and two of time. Where a recording is quiet, its label does not count. The loss is the binary "
+    "cross entropy of every output, and the cross entropy of each example's mean logits where anything "
+    "sounds. The weights are the mean over the last fifth of the training; batch norm is measured again and "
+    "folded; weights and activations are quantized to int8. The network was trained once for each fold "
+    "without that fold, which is what was measured, and once on all folds for as long, which is what is here."
+)
+_PCEN = (
+    " The parameters of the per-channel energy normalisation are learnt with the network: smoothing {0:.3g}, "
+    "gain {1:.3g}, bias {2:.3g}, root {3:.3g}."
 )
 _LIMITS = (
     "It learned each sound from a few dozen recordings. Others of the same name, another dog or another "
@@ -74,8 +77,9 @@ def _render(manifest: ModelManifest, parts: Sequence[Ingredient], folds: Sequenc
         "",
         *result_lines(manifest.results),
         "",
-        "Live events are what the thresholds below make of the same recordings, chosen on them: "
-        f"{thresholds}.",
+        "Live events are what the thresholds make of the same recordings, on which they were chosen; an hour "
+        "of these is denser with other sounds than an hour at home: the recordings of the other sounds, "
+        f"cries, speech, and noises such as taps, dishes and music. Thresholds: {thresholds}.",
         "",
         "## Trained on",
         "",
@@ -85,7 +89,7 @@ def _render(manifest: ModelManifest, parts: Sequence[Ingredient], folds: Sequenc
         "",
         "## Recipe",
         "",
-        _RECIPE,
+        _RECIPE + _learnt(manifest),
         "",
         "## What it cannot do",
         "",
@@ -95,4 +99,11 @@ def _render(manifest: ModelManifest, parts: Sequence[Ingredient], folds: Sequenc
 
 
 def _features(manifest: ModelManifest) -> str:
-    return manifest.frontend.features.replace("_", "-")
+    return "PCEN" if manifest.frontend.features == "pcen" else "log-mel"
+
+
+def _learnt(manifest: ModelManifest) -> str:
+    spec = manifest.frontend
+    if spec.features != "pcen":
+        return ""
+    return _PCEN.format(spec.pcen_smoothing, spec.pcen_gain, spec.pcen_bias, spec.pcen_root)

@@ -27,9 +27,9 @@ import numpy as np
 from edgeaudio.errors import InputError, UsageError
 from edgeaudio.evaluation.manifest import Row, path_text, read_clip
 from edgeaudio.evaluation.sounds import OTHER_NAMES
+from edgeaudio.sources.file import SUFFIXES
 from edgeaudio.training.card import Ingredient, ingredients
 from edgeaudio.training.corpus import Clip, load_clips, sounds_only
-from edgeaudio.training.own import SUFFIXES
 from edgeaudio.types import Samples
 
 __all__ = ["BACKGROUND", "SILENCE", "SPEECH", "SoundSet", "read_sounds"]
@@ -37,6 +37,8 @@ __all__ = ["BACKGROUND", "SILENCE", "SPEECH", "SoundSet", "read_sounds"]
 SPEECH, SILENCE, BACKGROUND = "speech", "silence", ""
 """Labels beside those of the sounds; the background has none, and nothing may be heard in it."""
 
+PIECE = "#"
+"""Between a recording's key and the number of a stretch of it."""
 PLAIN_FOLDS = 5
 LEAST_CLIPS = 2
 """Of each class in each fold's remainder: with fewer there is nothing to learn."""
@@ -51,8 +53,8 @@ Progress = Callable[[str, int, int], None]
 class SoundSet:
     """Recordings with their final label and fold.
 
-    ``clips`` are those of ``sounds``, of speech, silence and background; ``split`` is the fold. What
-    accuracy is measured on has ``speaker`` empty or not, and is among ``measured``, by identity of key.
+    ``clips`` are those of ``sounds``, of speech, silence and background; ``split`` is the fold. Those that
+    accuracy is measured on are ``measured``, by corpus and key. ``rooms`` are impulse responses.
     """
 
     clips: list[Clip]
@@ -72,13 +74,15 @@ class SoundSet:
         """Whether a recording counts for the accuracy."""
         return (clip.corpus, clip.key) in self.measured
 
-    def ingredients(self) -> list[Ingredient]:
-        """What was learned from, by corpus."""
-        used = Counter(clip.corpus for clip in self.clips)
+    def ingredients(self, heard: Iterable[Clip]) -> list[Ingredient]:
+        """What was learned from, by corpus; of all recordings those that were ``heard``."""
+        # Stretches of one recording have its key, and their number behind it.
+        keys = {(clip.corpus, clip.key.partition(PIECE)[0]) for clip in heard}
+        used = Counter(corpus for corpus, _ in keys)
         if self.rooms:
             used[_ROOMS] = len(self.rooms)
         known = ingredients(self.manifests, used)
-        return known + [replace(part, clips=used[part.corpus]) for part in self.others]
+        return known + [replace(part, clips=used[part.corpus]) for part in self.others if used[part.corpus]]
 
 
 def read_sounds(

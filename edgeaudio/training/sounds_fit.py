@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -13,21 +13,25 @@ import torch.nn.functional as F  # noqa: N812 - torch's own idiom
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgeaudio.frontend import FrontendSpec
 from edgeaudio.training.loop import LoopSettings, train
 from edgeaudio.training.nets import NetSpec, SpotterNet
 from edgeaudio.training.nets2d import BandStage
 from edgeaudio.training.precision import mixed
 from edgeaudio.training.sounds_batches import Mixer, Mixture, SoundBatch, batches
 from edgeaudio.training.sounds_frames import Ear, Takes
+from edgeaudio.training.sounds_pcen import INPUT_MEAN, INPUT_SCALE, LearntPcen
 from edgeaudio.types import Frames
 
 __all__ = [
     "SoundNet",
     "SoundPlan",
     "calibration_frames",
+    "features",
     "fit",
     "heard",
     "mixer_of",
+    "pcen_net",
     "sound_loss",
     "sounds_net_spec",
 ]
@@ -68,11 +72,32 @@ class SoundPlan:
 
 
 class SoundNet(SpotterNet):
-    """A :class:`SpotterNet` of which a fifth of the last layer's channels is dropped while it learns."""
+    """A :class:`SpotterNet` of which a fifth of the last layer's channels is dropped while it learns.
+
+    It hears log-mel frames. ``before`` makes of them what the exported network will hear, if that is
+    something else.
+    """
+
+    def __init__(self, spec: NetSpec, before: LearntPcen | None = None) -> None:
+        super().__init__(spec)
+        self.before = before
+
+    def heard(self, frames: Tensor) -> Tensor:
+        """What the exported network hears of log-mel frames."""
+        return frames if self.before is None else cast(Tensor, self.before(frames))
+
+    def frontend(self, log_mel: FrontendSpec) -> FrontendSpec:
+        """The frontend of the exported network."""
+        return log_mel if self.before is None else self.before.spec(log_mel)
 
     def _hidden(self, frames: Tensor) -> Tensor:
-        dropped: Tensor = F.dropout(super()._hidden(frames), _DROPPED, self.training)
+        dropped: Tensor = F.dropout(super()._hidden(self.heard(frames)), _DROPPED, self.training)
         return dropped
+
+
+def pcen_net(spec: NetSpec) -> SoundNet:
+    """A network behind a learnt PCEN."""
+    return SoundNet(replace(spec, input_mean=INPUT_MEAN, input_scale=INPUT_SCALE), LearntPcen())
 
 
 def sound_loss(net: SpotterNet, batch: SoundBatch) -> Tensor:
@@ -106,10 +131,10 @@ def fit(
     *,
     measured: frozenset[tuple[str, str]],
     resume: bool = False,
-    make: Callable[[NetSpec], SpotterNet] = SoundNet,
+    make: Callable[[NetSpec], SoundNet] = pcen_net,
     on_progress: Callable[[float], None] | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
-) -> SpotterNet:
+) -> SoundNet:
     """Train one network on the recordings; see :func:`edgeaudio.training.loop.train`."""
     torch.manual_seed(plan.seed)
     feed = batches(mixer_of(plan, recordings, ear, measured), size=plan.batch_size, seed=plan.seed)
@@ -135,16 +160,23 @@ def mixer_of(
         ear,
         n_frames=plan.n_frames,
         stride=plan.net.stride,
-        fill=plan.net.input_mean,
+        fill=MEAN,
         measured=measured,
         mixture=plan.mixture,
     )
 
 
-def calibration_frames(mixer: Mixer, n_examples: int, seed: int) -> list[Frames]:
-    """Examples as the network will hear them, for the ranges of its activations."""
+def calibration_frames(net: SoundNet, mixer: Mixer, n_examples: int, seed: int) -> list[Frames]:
+    """Examples as the exported network will hear them, for the ranges of its activations."""
     rng = np.random.default_rng(seed)
-    return [mixer(rng).frames for _ in range(n_examples)]
+    return [features(net, mixer(rng).frames) for _ in range(n_examples)]
+
+
+def features(net: SoundNet, log_mel: Frames) -> Frames:
+    """What the exported network hears of a whole recording, ``[n, n_bands]``."""
+    with torch.no_grad():
+        heard: Frames = net.heard(torch.from_numpy(np.asarray(log_mel, np.float32))[None])[0].numpy()
+    return heard
 
 
 def heard(net: SpotterNet, frames: Sequence[Frames]) -> list[NDArray[np.float32]]:

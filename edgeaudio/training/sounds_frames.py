@@ -22,7 +22,7 @@ from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.training.augment import add_room, prepare_room
 from edgeaudio.training.batches import offline_frames
 from edgeaudio.training.corpus import Clip
-from edgeaudio.training.sounds_corpus import BACKGROUND, SPEECH, SoundSet
+from edgeaudio.training.sounds_corpus import BACKGROUND, PIECE, SPEECH, SoundSet
 from edgeaudio.types import SAMPLE_RATE_HZ, Frames, Samples
 
 __all__ = ["Ear", "Take", "Takes", "frontend_ear", "level_db", "make_takes", "sounding"]
@@ -151,7 +151,7 @@ def _chosen(sounds: SoundSet, seed: int, n_takes: int) -> list[tuple[Clip, int]]
             size = len(clip.pcm) // n
             pieces = [clip.pcm[i * size : (i + 1) * size] for i in range(n)]
             chosen += [
-                (Clip(clip.corpus, f"{clip.key}#{i}", pcm, BACKGROUND, split=clip.split), FEW_TAKES)
+                (Clip(clip.corpus, f"{clip.key}{PIECE}{i}", pcm, BACKGROUND, split=clip.split), FEW_TAKES)
                 for i, pcm in enumerate(pieces)
             ]
         else:

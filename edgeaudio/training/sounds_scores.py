@@ -30,9 +30,9 @@ BASE = Activity(
     silent_labels=(SILENCE,),
 )
 """Pauses of 1.2 s belong to the sound: those between the ticks of a clock, and between two cries."""
-_FALSE_ALARM_WEIGHT = 5.0
+_FALSE_ALARM_WEIGHT = 10.0
 """A device hears other sounds all day: to be heard in one of a hundred of them is as bad as to miss one in
-twenty of its own."""
+ten of its own."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def choose_activity(
 ) -> Activity:
     """Each sound's threshold: the one that misses least and is heard least in recordings of others.
 
-    Misses are a part of the sound's own recordings, alarms of all others, and five times as bad.
+    Misses are a part of the sound's own recordings, alarms of all others, and ten times as bad.
     """
     told = {t: _told(judged, labels, _at(base, t), frame_ms) for t in THRESHOLDS}
     thresholds = {}

@@ -12,10 +12,12 @@ pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
 
 import torch
 
+from edgeaudio.frontend import Frontend
 from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.tasks.classifier import Classifier
 from edgeaudio.training import sounds as training
+from edgeaudio.training.batches import offline_frames
 from edgeaudio.training.build import Reporter
 from edgeaudio.training.corpus import Clip
 from edgeaudio.training.loop import LoopSettings
@@ -26,6 +28,7 @@ from edgeaudio.training.sounds_batches import Mixer, Mixture, SoundBatch, batche
 from edgeaudio.training.sounds_corpus import SILENCE, SPEECH, read_sounds
 from edgeaudio.training.sounds_fit import MEAN, SCALE, SoundNet, SoundPlan, sound_loss
 from edgeaudio.training.sounds_frames import Ear, Takes, frontend_ear, make_takes, sounding
+from edgeaudio.training.sounds_pcen import LearntPcen
 from edgeaudio.training.sounds_scores import Judged, accuracy, choose_activity, event_facts
 from tests.training.sound_clips import tone, write_hiss, write_tones
 
@@ -113,6 +116,18 @@ def test_equal_seeds_give_equal_batches(takes: list[Takes], ear: Ear) -> None:
     first, second = (next(batches(mixer(takes, ear, Mixture()), size=3, seed=5)) for _ in range(2))
     assert torch.equal(first.frames, second.frames)
     assert first.frames.isfinite().all()
+
+
+def test_learnt_pcen_is_the_runtimes(ear: Ear) -> None:
+    pcen = LearntPcen()
+    hiss = np.random.default_rng(0).normal(0.0, 0.02, 16_000).astype(np.float32) + tone("high")
+    with torch.no_grad():
+        pcen.gain += 0.5
+        pcen.smoothing -= 0.5
+        learnt = pcen(torch.from_numpy(ear.frames_of(hiss))[None])[0].numpy()
+    own = offline_frames(Frontend(pcen.spec(SHARED_SPEC)), hiss)
+    # The log-mel frames have a floor that the runtime's energies have not, and float32 sums differ.
+    assert np.abs(learnt - own).max() < 0.005 * own.max()
 
 
 def tiny(n_labels: int) -> NetSpec:

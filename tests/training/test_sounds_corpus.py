@@ -32,8 +32,8 @@ def test_a_manifest_with_labels_and_numbers_is_what_accuracy_is_measured_on(tmp_
     assert sounds.folds == ("1", "2")
     assert by_key(sounds)["tones/low1.wav"] == ("low", "2")
     assert all(sounds.is_measured(clip) for clip in sounds.clips)
-    assert [(part.corpus, part.clips, part.licences) for part in sounds.ingredients()] == [
-        ("tones", 8, "CC0-1.0")
+    assert [(part.corpus, part.clips, part.licences) for part in sounds.ingredients(sounds.clips[1:])] == [
+        ("tones", 7, "CC0-1.0")
     ]
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from edgeaudio.training.nets import CausalConv, NetSpec
 from edgeaudio.training.nets2d import BandFront
-from edgeaudio.training.sounds_fit import MEAN, SCALE, SoundNet
+from edgeaudio.training.sounds_fit import SoundNet
 from tools.comparison.ears import bin_mels
 
-__all__ = ["GaussianBands", "LearntPcen", "PlainNet", "TwoResolutions", "behind"]
+__all__ = ["GaussianBands", "GaussianNet", "PlainNet", "TwoResolutions"]
 
 
 class PlainNet(SoundNet):
@@ -29,33 +29,6 @@ class PlainNet(SoundNet):
         x = cast(BandFront, self.front)((frames - self.spec.input_mean) / self.spec.input_scale)
         x = x.unflatten(1, (-1, self.head.in_channels)).mean(1)
         return F.dropout(x, 0.2, self.training)
-
-
-class LearntPcen(nn.Module):
-    """Per-channel energy normalisation of mel bands with learnt smoothing, gain, bias and root.
-
-    One of each for all bands, so that the runtime's own PCEN (Wang et al. 2017) can do the same.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.smoothing = nn.Parameter(torch.tensor(-3.66))  # sigmoid: 0.025
-        self.gain = nn.Parameter(torch.tensor(1.39))  # sigmoid: 0.8
-        self.bias = nn.Parameter(torch.tensor(0.69))  # exp: 2
-        self.root = nn.Parameter(torch.tensor(0.0))  # sigmoid: 0.5
-
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """Log-mel to normalised bands of about the same mean and scale."""
-        power, rate = log_mel.float().exp(), self.smoothing.sigmoid()
-        n = log_mel.shape[1]
-        lag = torch.arange(n)[:, None] - torch.arange(n)[None]
-        # The smoother as one matrix: the first frame is where it starts.
-        first = torch.where(torch.arange(n) == 0, 1.0, rate)
-        kernel = torch.where(lag >= 0, first * (1.0 - rate) ** lag.clamp(min=0), 0.0)
-        level = kernel @ power
-        bias, root = self.bias.exp(), self.root.sigmoid()
-        ratio = power * (level + 1e-6) ** -self.gain.sigmoid()
-        return ((ratio + bias) ** root - bias**root) * 2.0 * SCALE + MEAN - SCALE
 
 
 class GaussianBands(nn.Module):
@@ -81,18 +54,17 @@ class GaussianBands(nn.Module):
         return (log_power.float().exp() @ (weights + 1e-5) + 1e-6).log()
 
 
-class _Behind(SoundNet):
-    before: nn.Module
+class GaussianNet(SoundNet):
+    """The same network behind learnt filters."""
 
-    def _hidden(self, frames: Tensor) -> Tensor:
-        return super()._hidden(self.before(frames))
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__(spec)
+        self.filters = GaussianBands(spec.n_bands)
 
-
-def behind(before: nn.Module, spec: NetSpec) -> SoundNet:
-    """The shipped network behind a learnable frontend."""
-    net = _Behind(spec)
-    net.before = before
-    return net
+    def heard(self, frames: Tensor) -> Tensor:
+        """Log bands ``[b, n, n_bands]`` of log powers."""
+        bands: Tensor = self.filters(frames)
+        return bands
 
 
 class TwoResolutions(SoundNet):

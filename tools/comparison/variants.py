@@ -16,14 +16,14 @@ from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.models.manifest import Activity
 from edgeaudio.training.costs import costs
 from edgeaudio.training.export import write_bundle
-from edgeaudio.training.nets import NetSpec, SpotterNet, to_graph
+from edgeaudio.training.nets import NetSpec, to_graph
 from edgeaudio.training.nets2d import BandStage
 from edgeaudio.training.sounds import SHARED_SPEC, STEP_FRAMES, listener
-from edgeaudio.training.sounds_fit import MEAN, SCALE, SoundNet, sounds_net_spec
+from edgeaudio.training.sounds_fit import MEAN, SCALE, SoundNet, pcen_net, sounds_net_spec
 from edgeaudio.training.sounds_frames import Ear
 from edgeaudio.types import SAMPLE_RATE_HZ
 from tools.comparison.ears import LONG_SPEC, mel_ear, spectrum_ear, two_ears
-from tools.comparison.networks import GaussianBands, LearntPcen, PlainNet, TwoResolutions, behind
+from tools.comparison.networks import GaussianNet, PlainNet, TwoResolutions
 
 __all__ = ["PLAIN", "SHIPPED", "VARIANTS", "Variant"]
 
@@ -39,7 +39,7 @@ class Variant:
     title: str
     ear: Callable[[], Ear]
     spec: Callable[[int], NetSpec]
-    make: Callable[[NetSpec], SpotterNet]
+    make: Callable[[NetSpec], SoundNet]
     cost_ms: Callable[[NetSpec], float]
 
 
@@ -123,14 +123,14 @@ VARIANTS = {
         "2-D, PCEN with learnt parameters",
         mel_ear,
         _two_d,
-        lambda spec: behind(LearntPcen(), spec),
+        pcen_net,
         lambda spec: _graph_ms(spec, msgspec.structs.replace(SHARED_SPEC, features="pcen")),
     ),
     "gaussians": Variant(
         "2-D, learnt Gaussian filters over the spectrum",
         spectrum_ear,
         _two_d,
-        lambda spec: behind(GaussianBands(_BANDS), spec),
+        GaussianNet,
         _filters_ms,
     ),
     "resolutions": Variant("2-D, windows of 25 and 100 ms fused", two_ears, _two_d, TwoResolutions, _both_ms),
