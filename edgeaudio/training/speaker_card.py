@@ -61,7 +61,11 @@ def _render(manifest: ModelManifest, job: SpeakerJob, people: People) -> str:
     heard = {family.name: len(family.people) for family in people.training}
     measured = {name: value for name, value in manifest.results.items() if "eer" in value}
     others = sorted({key for value in measured.values() for key in value if key.startswith("eer_")})
-    manifests = sorted(job.data.glob("**/manifest.tsv")) if job.data else []
+    # Level by level, since ** does not go through links.
+    depths = ("", "*/", "*/*/", "*/*/*/")
+    manifests = (
+        sorted(p for depth in depths for p in job.data.glob(f"{depth}manifest.tsv")) if job.data else []
+    )
     known = ingredients(manifests, people.used)
     costs, origin = manifest.results["costs"], manifest.results["training"]
     frame_ms = manifest.frontend.hop_ms
