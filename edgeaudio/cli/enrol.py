@@ -287,19 +287,18 @@ def _read(path: Path, longest_s: float, hint: str) -> Any:
 
 def _negative_files(paths: Sequence[Path]) -> list[Path]:
     """Files as they are, and every sound file in folders."""
+    from edgeaudio.sources.file import SUFFIXES
+
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SOUND_FILES)
+        inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
         if not inside:
             raise InputError(f"{path} holds no sound files")
         files += inside
     return files
-
-
-_SOUND_FILES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 
 
 def _facts(enrolment: Enrolment) -> dict[str, Any]:

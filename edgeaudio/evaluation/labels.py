@@ -22,18 +22,15 @@ from edgeaudio.events import Caption
 from edgeaudio.frontend import Frontend
 from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.profiles.profile import Profile
-from edgeaudio.sources.file import FileSource
+from edgeaudio.sources.file import SUFFIXES, FileSource
 from edgeaudio.tasks.acoustic import AcousticModel
 from edgeaudio.tasks.loading import Lexicon, load_acoustic
 from edgeaudio.tasks.recognizer import Recognizer
 from edgeaudio.tasks.timeline import Timeline
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["AUDIO_SUFFIXES", "Aligner", "Label", "LabelledWord", "Labeller", "Transcriber", "find_recordings"]
+__all__ = ["Aligner", "Label", "LabelledWord", "Labeller", "Transcriber", "find_recordings"]
 
-AUDIO_SUFFIXES = frozenset({
-    ".wav", ".flac", ".ogg", ".opus", ".oga", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64",
-})  # fmt: skip
 _BLOCK_SAMPLES = 8 * 1280
 
 
@@ -241,9 +238,7 @@ def find_recordings(path: Path) -> list[Row]:
         if not path.is_dir():
             path.stat()
             return [Row(path, str(path))]
-        files = sorted(
-            file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file()
-        )
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", hint="Check the path.") from None
     return [Row(file, str(file)) for file in files]

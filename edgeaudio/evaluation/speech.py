@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation.manifest import Row, read_clip, read_manifest
 from edgeaudio.evaluation.mixing import NoiseBank, active_rms, add_noise, in_quiet
+from edgeaudio.sources.file import SUFFIXES
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
 __all__ = [
@@ -47,7 +48,6 @@ _BRIDGED_FRAMES = 20
 _SHORTEST_FRAMES = 3
 _SILENT_DB = -100.0
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)")
-_AUDIO = (".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,9 @@ def read_noise(path: Path) -> list[Row]:
         return read_manifest(path)
     if (path / "manifest.tsv").is_file():
         return read_manifest(path / "manifest.tsv")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in _AUDIO)
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
     if not files:
-        raise InputError(f"{path}: no recordings there", hint=f"Looked for {' '.join(_AUDIO)}")
+        raise InputError(f"{path}: no recordings there", hint=f"Looked for {' '.join(SUFFIXES)}")
     return [Row(path=file, origin=str(file)) for file in files]
 
 

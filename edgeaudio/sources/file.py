@@ -17,10 +17,15 @@ from edgeaudio.sources.base import PulledSource
 from edgeaudio.sources.resample import RATES_HZ, check_channel, mix
 from edgeaudio.types import Samples
 
-__all__ = ["FileSource", "open_sound"]
+__all__ = ["SUFFIXES", "FileSource", "open_sound"]
 
 _log = logging.getLogger(__name__)
 
+SUFFIXES = (
+    *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3"),
+    *(".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav"),
+)
+"""How names of sound files end, where a folder is searched for them."""
 _BLOCK_FRAMES = 8192
 
 _CUT_OFF = re.compile(r"data : \d+ \(should be|end-of-stream", re.IGNORECASE)

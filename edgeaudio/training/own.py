@@ -17,6 +17,7 @@ import numpy as np
 from edgeaudio.errors import InputError, UsageError
 from edgeaudio.evaluation.ledger import is_ledger
 from edgeaudio.evaluation.manifest import Row, iter_clip, path_text
+from edgeaudio.sources.file import SUFFIXES
 from edgeaudio.training.corpus import Clip, load_clips, mentions, sounds_only
 from edgeaudio.types import SAMPLE_RATE_HZ
 
@@ -34,10 +35,6 @@ __all__ = [
 POSITIVES, NEGATIVES = "positives", "negatives"
 """Corpora that own recordings are counted under."""
 
-SUFFIXES = (
-    *(".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3"),
-    *(".oga", ".ogg", ".opus", ".rf64", ".w64", ".wav"),
-)
 MAX_FILES = 100_000
 MAX_POSITIVE_S = 10.0
 """Who says one word for longer has left the recorder running."""
