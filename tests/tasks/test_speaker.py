@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from itertools import islice
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+import edgeaudio
 from edgeaudio.errors import ModelError, UsageError
+from edgeaudio.evaluation.manifest import Row, read_clip
 from edgeaudio.events import SpeakerTurn
-from edgeaudio.frontend import FrontendSpec
+from edgeaudio.frontend import Frontend, FrontendSpec
 from edgeaudio.models.background import embedding_fingerprint
 from edgeaudio.models.enrolments import Enrolment, Estimate, SpeakerNumbers
-from edgeaudio.tasks.speaker import Voiceprint, loud, mean_voice, pool, spectrum
+from edgeaudio.tasks.speaker import Speaker, Voiceprint, loud, mean_voice, pool, spectrum
 from edgeaudio.tasks.turns import SpeakerTask
+from edgeaudio.tasks.vad import Vad
 from edgeaudio.testing import chunkings, scripted_vad
 from tests.voices import RULES, manifest, speaker, spoken
 
 HOP = 160
+ASSETS = Path(edgeaudio.__file__).parent / "assets"
 SPEECH = [(0.4, 3.0), (3.6, 5.2), (6.0, 6.2), (7.0, 24.0)]
 
 
@@ -171,3 +176,20 @@ def test_a_voice_of_another_model_is_refused() -> None:
         other = msgspec.structs.replace(enrolment, **changes)
         with pytest.raises(ModelError, match="was enrolled with"):
             ear.check(other)
+
+
+def test_the_shipped_model_knows_a_reader_again() -> None:
+    """The first half of a recording of running speech against its second half, and against others."""
+    reader, other = (read_clip(Row(ASSETS / name, name)) for name in ("speech.flac", "demo.flac"))
+    half = len(reader) // 2
+    ear = Speaker.load()
+    voice = mean_voice([ear.hear(reader[:half])])
+    vectors = np.stack([ear.hear(reader[half:]).vector, ear.hear(other).vector])
+    own, foreign = ear.score(voice, vectors)
+    assert own > ear.threshold(0.01) > ear.threshold(0.05) > foreign
+    frames = Frontend(ear.spec).process(reader).copy()
+    one = SpeakerTask(ear, Vad.load(), {"reader": voice})
+    wanted = turns(one, frames, [len(frames)])
+    assert [turn.name for turn in wanted] == ["reader"] * 4
+    one.reset()
+    assert turns(one, frames, [8] * (len(frames) // 8) + [len(frames) % 8]) == wanted
