@@ -8,11 +8,10 @@ from typing import Any
 
 from tools.ablation.measuring import CLEAN, NOISY
 from tools.ablation.variants import BASE, NETWORKS, PARTS, Variant
-from tools.benchmarks.report import Table
+from tools.benchmarks.report import Table, write_between
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "wake-words.md"
 HEADING = "## Ablations"
-BEGIN, END = "<!-- ablate -->", "<!-- /ablate -->"
 
 _NOTES = """A row is one training with the same recordings and budget. In parentheses the 95 % interval
 of the share itself (Wilson); what chance does to a training is told by the row of another seed. Thresholds
@@ -41,16 +40,7 @@ def _budget(base: Mapping[str, Any]) -> str:
 
 def write_docs(text: str) -> None:
     """Replace the section's tables, leaving what people wrote around them."""
-    page_text = DOCUMENT.read_text(encoding="utf-8")
-    section = f"{BEGIN}\n{text}\n{END}"
-    if BEGIN in page_text:
-        before, rest = page_text.split(BEGIN, 1)
-        page_text = before + section + rest.split(END, 1)[1]
-    elif HEADING in page_text:
-        page_text = page_text.replace(HEADING, f"{HEADING}\n\n{section}", 1)
-    else:
-        page_text = f"{page_text.rstrip()}\n\n{HEADING}\n\n{section}\n"
-    DOCUMENT.write_text(page_text, encoding="utf-8")
+    write_between(DOCUMENT, "ablate", text, HEADING)
 
 
 def _networks(found: Mapping[str, Mapping[str, Any]], name: str) -> Table:

@@ -118,13 +118,28 @@ def _version(package: str) -> str:
 
 def write_section(name: str, text: str) -> None:
     """Replace or add one benchmark's section of the page, leaving the others as they are."""
-    begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
-    page = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else _PREFACE
+    if not DOCUMENT.exists():
+        DOCUMENT.parent.mkdir(exist_ok=True)
+        DOCUMENT.write_text(_PREFACE, encoding="utf-8")
+    write_between(DOCUMENT, f"bench:{name}", text)
+
+
+def write_between(document: Path, mark: str, text: str, heading: str = "") -> None:
+    """Replace what stands between the two comments ``<!-- mark -->``, leaving what people wrote around it.
+
+    Where there are none yet, it comes to the end of the section under `heading`, and without that to the
+    end of the document.
+    """
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    page = document.read_text(encoding="utf-8")
     section = f"{begin}\n{text}\n{end}"
     if begin in page:
         before, rest = page.split(begin, 1)
         page = before + section + rest.split(end, 1)[1]
+    elif heading and heading in page:
+        before, rest = page.split(heading, 1)
+        own, further, others = rest.partition("\n## ")
+        page = f"{before}{heading}{own.rstrip()}\n\n{section}\n{further}{others}"
     else:
-        page = f"{page.rstrip()}\n\n{section}\n"
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(page, encoding="utf-8")
+        page = "\n\n".join(filter(None, (page.rstrip(), heading, f"{section}\n")))
+    document.write_text(page, encoding="utf-8")

@@ -13,13 +13,12 @@ import numpy as np
 from edgeaudio.dsp.denoise import STRENGTHS, Denoiser
 from edgeaudio.errors import EdgeAudioError
 from edgeaudio.evaluation.intervals import poisson_interval
-from tools.benchmarks.report import Table, circumstances
+from tools.benchmarks.report import Table, circumstances, write_between
 from tools.denoising import measuring
 from tools.denoising.material import KINDS, Material
 from tools.denoising.measuring import ALARMS_SNR_DB, SETTINGS, SNRS_DB, Errors
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "sounds.md"
-BEGIN, END = "<!-- measure-denoise -->", "<!-- /measure-denoise -->"
 _PACKAGES = ["numba", "numpy", "ai-edge-litert"]
 
 
@@ -34,9 +33,7 @@ def main() -> int:
         return error.exit_code
     print(text)
     if options.write_docs:
-        page = DOCUMENT.read_text(encoding="utf-8")
-        before, rest = page.split(BEGIN, 1)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+        write_between(DOCUMENT, "measure-denoise", text)
     return 0
 
 
