@@ -38,6 +38,8 @@ __all__ = ["Listener", "check_tasks", "surplus_samples"]
 
 _TIMED = (Detection, Caption, SoundStart, SoundEvent, SpeechStart, SpeechEnd, SpeakerTurn)
 """What has a latency."""
+_MEASURED = (Detection, NearMiss, SoundEvent)
+"""What has a level."""
 _TAIL_SAMPLES = 1024
 """What is kept of the newest sound, for frontends that begin in the midst of a stream."""
 
@@ -219,29 +221,15 @@ class Listener:
 
     def complete(self, event: Event) -> Event:
         """Add to a detection, caption, sound or speech what no task knows: the audio and the time."""
-        if isinstance(event, NearMiss):
+        facts: dict[str, float | None] = {}
+        if isinstance(event, _TIMED) and self.captured_at is not None:
+            facts["latency_s"] = time.monotonic() - self.captured_at(event.end_sample - 1)
+        if isinstance(event, _MEASURED):
             span = self.meter.span(event.start_sample, event.end_sample)
-            return msgspec.structs.replace(event, level_dbfs=span.level_dbfs, snr_db=span.snr_db)
-        if not isinstance(event, _TIMED):
-            return event
-        latency_s = 0.0
-        if self.captured_at is not None:
-            latency_s = time.monotonic() - self.captured_at(event.end_sample - 1)
-        if not isinstance(event, (Detection, SoundEvent)):
-            return msgspec.structs.replace(event, latency_s=latency_s)
-        span = self.meter.span(event.start_sample, event.end_sample)
-        if isinstance(event, SoundEvent):
-            return msgspec.structs.replace(
-                event, level_dbfs=span.level_dbfs, snr_db=span.snr_db, latency_s=latency_s
-            )
-        return msgspec.structs.replace(
-            event,
-            start_sample=span.start_sample,
-            end_sample=span.end_sample,
-            level_dbfs=span.level_dbfs,
-            snr_db=span.snr_db,
-            latency_s=latency_s,
-        )
+            facts |= {"level_dbfs": span.level_dbfs, "snr_db": span.snr_db}
+            if isinstance(event, Detection):
+                facts |= {"start_sample": span.start_sample, "end_sample": span.end_sample}
+        return msgspec.structs.replace(event, **facts) if facts else event
 
     def _listen(self, samples: Samples, events: list[Event]) -> None:
         """Let the frontends and the tasks hear the next samples."""
@@ -294,7 +282,7 @@ class Listener:
         """Keep the newest of what the frontends heard."""
         n = min(len(samples), _TAIL_SAMPLES)
         if n < _TAIL_SAMPLES:
-            self._tail[: -n or None] = self._tail[n:].copy()
+            self._tail[: -n or None] = self._tail[n:]  # NumPy sees that they overlap
         self._tail[_TAIL_SAMPLES - n :] = samples[len(samples) - n :]
         self._n_tail = min(self._n_tail + n, _TAIL_SAMPLES)
         self._next_sample += len(samples)
