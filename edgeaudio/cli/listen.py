@@ -51,7 +51,9 @@ def listen(*, config: Path | None, init: bool, check: bool) -> None:
         _write(config or Path(_FILE))
         return
     if config is None:
-        raise UsageError("there is no FILE", hint="Write one with: edgeaudio listen --init")
+        raise UsageError(
+            "no FILE was named", hint=f"Name one, such as {_FILE}; edgeaudio listen --init writes it."
+        )
     if check:
         _check(config)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args
 
@@ -208,6 +209,16 @@ class Config(Section, frozen=True, kw_only=True):
             raise ValueError("outputs: there is one standard output, give stdout once")
         if sum(entry.kind in ("clips", "ledger") for entry in self.outputs) > 8:
             raise ValueError("outputs: more than eight folders of clips")
+        models = [(entry.kind, entry.value.model) for entry in self.tasks]
+        files = [entry.value.path for entry in self.outputs if isinstance(entry.value, FileOutput)]
+        for (kind, model), count in Counter(models).items():
+            if count > 1:
+                raise ValueError(
+                    f"tasks: {kind} is there {count} times with the model '{model}', give it once"
+                )
+        for path, count in Counter(files).items():
+            if count > 1:
+                raise ValueError(f"outputs: {count} files named {path}, give it once")
 
 
 def load_config(path: Path) -> Config:

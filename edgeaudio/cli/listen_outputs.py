@@ -180,9 +180,11 @@ def check_outputs(config: Config, place: Place) -> None:
         if isinstance(section, ExecOutput):
             _command(section, place)
         elif isinstance(section, FileOutput):
-            folder = place.path(section.path).parent
-            if not folder.is_dir():
-                raise ConfigError(f"outputs: there is no folder {folder}", hint="Make it first.")
+            path = place.path(section.path)
+            if not path.parent.is_dir():
+                raise ConfigError(f"outputs: there is no folder {path.parent}", hint="Make it first.")
+            if path.is_dir():
+                raise ConfigError(f"outputs: {path} is a folder", hint="Name a file in it.")
 
 
 def _command(section: ExecOutput, place: Place) -> list[str]:

@@ -111,11 +111,18 @@ def test_every_key_is_explained() -> None:
         ("[{wake: , caption: }]", "[]", 7, "is wanted, here are wake, caption - at `$.tasks[0]`"),
         ("[]", "[]", 7, "length >= 1 - at `$.tasks`"),
         ("[{wake: {model: wake-computr}}]", "[]", 5, "wake-computer"),
-        ("[{wake: }, {wake: }]", "[]", 2, "two different models are named 'wake-computer'"),
+        ("[{wake: }, {wake: }]", "[]", 7, "with the model 'wake-computer', give it once"),
         ("[{caption: {grammar: none.yaml}}]", "[]", 7, "none.yaml"),
         ("[{caption: {grammar: a, hotwords: [b]}}]", "[]", 7, "leave hotwords out"),
         ("[{wake: }]", "[{file: }]", 7, "file: Object missing required field `path`"),
         ("[{wake: }]", "[{file: {path: none/a.jsonl}}]", 7, "there is no folder"),
+        ("[{wake: }]", "[{file: {path: .}}]", 7, "is a folder"),
+        (
+            "[{wake: }]",
+            "[{file: {path: a}}, {file: {path: a}}]",
+            7,
+            "2 files named a, give it once",
+        ),
         ("[{wake: }]", "[{exec: {command: no-such-program}}]", 2, "'no-such-program' was not found"),
         ("[{wake: }]", "[{exec: {command: cat, events: [detektion]}}]", 7, "no event 'detektion', but 'det"),
         ("[{wake: }]", "[{stdout: text}, {stdout: json}]", 7, "give stdout once"),
@@ -141,7 +148,7 @@ def test_check_says_that_a_file_is_good_and_touches_nothing(run: Run, write: Wri
 
 @pytest.mark.parametrize(
     ("args", "message"),
-    [([], "there is no FILE"), (["none.yaml"], "none.yaml"), (["--init", "--check"], "Leave one out")],
+    [([], "no FILE was named"), (["none.yaml"], "none.yaml"), (["--init", "--check"], "Leave one out")],
 )
 def test_wrong_use_is_told(run: Run, args: list[str], message: str) -> None:
     outcome = run("listen", *args)
@@ -288,7 +295,7 @@ def test_what_lies_beside_the_file_is_looked_at_too(write: Write, tmp_path: Path
     [
         ("[{wke: }]", "[]", "unknown field `wke`"),
         ("[{wake: {model: none-such}}]", "[]", "none-such"),
-        ("[{wake: }, {wake: {threshold: 0.4}}]", "[]", "two different models"),
+        ("[{wake: }, {wake: {threshold: 0.4}}]", "[]", "give it once"),
         ("[{caption: }]", "[{file: {path: new.jsonl}}, {exec: {command: none-such}}]", "was not found"),
         ("[{wake: }]", "[{clips: {folder: a, pre_roll_s: 9}}]", "at the next start only"),
     ],
