@@ -16,7 +16,7 @@ from edgeaudio.frontend import FrontendSpec
 from edgeaudio.listener import Listener
 from edgeaudio.profiles import Profile
 from edgeaudio.testing import scripted_spotter
-from edgeaudio.worker import Relay
+from edgeaudio.worker import Relay, Worker
 from tests.allocation import allocated
 from tests.staged import RATE, Recorder, Scribe, StagedSource, captions, live, names, noise
 
@@ -448,3 +448,18 @@ def test_the_engines_threads_stay_on_the_cores_of_the_profile():
     del seen["MainThread"]  # the warm-up
     assert seen == {f"edgeaudio-{who}": {min(before)} for who in ("engine", "captions")}
     assert os.sched_getaffinity(0) == before
+
+
+def test_a_task_that_is_called_back_before_it_has_left_stays():
+    worker, scribe, events = Worker(lambda events: None, Profile()), Scribe(period=4), []
+    relay = worker.take_on(scribe)
+    relay.flush()
+    assert worker.take_on(scribe) is relay
+    relay.reset(RATE)
+    while worker._turn(events):
+        pass
+    assert worker.tasks == [scribe]
+    relay.process(frames(8))
+    while worker._turn(events):
+        pass
+    assert captions(events)[-1].end_sample > RATE

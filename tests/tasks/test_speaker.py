@@ -124,6 +124,12 @@ def test_turns_name_those_who_are_known() -> None:
     assert found[4].start_sample == found[3].end_sample
 
 
+def test_long_speech_is_told_while_it_lasts() -> None:
+    # From 7 s on, in parts of 6 s, each when the detector cannot change its mind any more.
+    told = task().process(conversation()[:1500])
+    assert [(turn.name, turn.end_sample // 16_000) for turn in told[3:]] == [("ann", 13)]
+
+
 def test_turns_do_not_depend_on_chunks() -> None:
     table = conversation()
     wanted = turns(task(), table, [len(table)])

@@ -37,6 +37,13 @@ def test_the_order_of_the_tasks_makes_no_difference(seconds):
     assert heard(first=False, seconds=seconds)[0] == heard(seconds=seconds)[0]
 
 
+def test_a_word_waits_until_the_detector_has_heard_all_of_it():
+    """Speech begins within the block in which the word ends, which the spotter hears first."""
+    vad = scripted_vad([(1.0, 2.0)])
+    words = SpokenWords(scripted_spotter([(1.04, "go")]), vad)
+    assert names(Engine(ArraySource(noise(2.0)), words, Muted(vad)).run_until_finished()) == ["go"]
+
+
 def test_every_length_of_blocks_gives_the_same():
     def cut(lengths):
         vad = scripted_vad(SPEECH)
