@@ -121,7 +121,7 @@ def verify(
             {
                 "name": name,
                 "accepted": accepted,
-                "score": score,
+                "score": round(score, 4),
                 "threshold": threshold,
                 "max_false_accepts": false_accepts,
                 "speech_s": heard.speech_s,

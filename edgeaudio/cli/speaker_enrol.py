@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ def _run(options: _Options) -> None:
         from edgeaudio.tasks.speaker import Speaker
 
         speaker = Speaker.load(options.model, backend=options.backend)
-        heard = [(str(path), read_speech(path)) for path in options.clips]
+        # One that is given twice would seem to be met again: in the parts that are left out, too.
+        clips = {os.path.realpath(path): path for path in options.clips}.values()
+        heard = [(str(path), read_speech(path)) for path in clips]
         if options.record_s is not None:
             heard.append(("what was recorded", _record(options.record_s, options.device, options.channel)))
         enrolment = _enrolled(name, speaker, heard)

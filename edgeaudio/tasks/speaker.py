@@ -56,6 +56,9 @@ _LEAST_VARIANCE = 1e-4
 """As in training, where it keeps gradients of a frame that does not vary finite."""
 LOUD_PART, LOUD_RANGE, QUIET_PART = 0.3, 3.0 * np.log(10.0), 0.1
 """Loud is what lies so far above the quietest tenth on the way to the peak, and within 30 dB of it."""
+_STEADY = 0.3 * np.log(10.0)
+"""Silence and hiss do not reach 3 dB from the quietest tenth to the peak (2.6 dB in 5 s of white noise),
+speech 5 dB above such noise does."""
 
 Vector = NDArray[np.float64]
 
@@ -77,6 +80,13 @@ def loud(frames: Frames) -> NDArray[np.bool_]:
     least = max(floor + LOUD_PART * (peak - floor), peak - LOUD_RANGE)
     found: NDArray[np.bool_] = levels >= least
     return found
+
+
+def _spoken(frames: Frames) -> int:
+    """How many of ``[n, n_bands]`` frames are loud; none in what is steady, in which nobody speaks."""
+    levels = np.logaddexp.reduce(np.asarray(frames, np.float64), axis=1)
+    steady = levels.max() - np.quantile(levels, QUIET_PART) < _STEADY
+    return 0 if steady else int(np.count_nonzero(loud(frames)))
 
 
 def spectrum(frames: Frames) -> Vector:
@@ -189,7 +199,7 @@ class Speaker:
         """Make a voiceprint of ``[n, n_bands]`` frames and of what the network has made of them."""
         pooled = np.concatenate((spectrum(frames), pool(features, weights)))
         hop_s = self.spec.hop_samples / self.spec.sample_rate_hz
-        return Voiceprint(self.space.place(pooled), float(np.count_nonzero(loud(frames))) * hop_s)
+        return Voiceprint(self.space.place(pooled), _spoken(frames) * hop_s)
 
     def ratio(self, voice: Vector, vectors: Vector) -> Vector:
         """What the space of voices says about ``[n, d]`` vectors and a voice, not calibrated: ``[n]``.

@@ -117,6 +117,16 @@ def test_parts_unlike_the_rest_and_little_speech_are_told(run: Run, home: Path) 
     few = run("speaker", "enrol", "eve", home / "1-again.wav", "--json")
     assert few.code == 3
     assert "s of speech to enrol 'eve' from" in few.err
+    assert run("speaker", "enrol", "eve", *[home / "1-again.wav"] * 4).code == 3  # heard once
+
+
+@pytest.mark.parametrize("loudness", [0.0, 0.05])
+def test_silence_and_hiss_are_nobody(run: Run, home: Path, loudness: float) -> None:
+    steady = np.random.default_rng(0).normal(0, 1, 10 * RATE).astype(np.float32)
+    write_wav(home / "steady.wav", loudness * steady)
+    outcome = run("speaker", "enrol", "eve", home / "steady.wav")
+    assert outcome.code == 3, outcome.out
+    assert "only 0.0 s of speech" in outcome.err
 
 
 def test_what_cannot_be_is_refused(run: Run, home: Path) -> None:
