@@ -95,10 +95,11 @@ def _check(options: _Options) -> None:
         )
     if is_same_file(target, options.source):
         raise UsageError(f"{target} is what is read", hint="Name another file for the result.")
+    from edgeaudio.profiling.files import check_writable
+
+    check_writable(target)
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target} is there already", hint="Name another file, or add --overwrite.")
-    if not target.absolute().parent.is_dir():
-        raise OutputError(f"{target}: the folder {target.absolute().parent} does not exist")
 
 
 def _convert(options: _Options) -> float:

@@ -100,6 +100,7 @@ def test_the_result_never_takes_the_place_of_what_is_read(run: Run, stereo: Path
         (("slow.wav", "out.wav"), 3, "2000 Hz"),
         (("in.wav", "out.mp3"), 8, ".wav or .flac"),
         (("in.wav", "none/out.wav"), 8, "does not exist"),
+        (("in.wav", "folder.wav"), 8, "folder.wav is not a regular file"),
     ],
 )
 @pytest.mark.usefixtures("stereo")
@@ -107,6 +108,7 @@ def test_what_cannot_be_is_told(
     run: Run, tmp_path: Path, names: tuple[str, str], code: int, said: str
 ) -> None:
     (tmp_path / "text.wav").write_text("no sound at all")
+    (tmp_path / "folder.wav").mkdir()
     soundfile.write(tmp_path / "slow.wav", hiss(2000), 2000)
     before = sorted(tmp_path.iterdir())
     outcome = run("denoise", *(tmp_path / name for name in names))
