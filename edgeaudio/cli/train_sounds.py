@@ -42,7 +42,7 @@ _NAMELESS = Path("cross-validation")
     help="How long to train each network: one for each fold, and the last one.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(min=1), help="Instead of minutes; 50 batches each. Default: 30."
+    "--epochs", type=click.IntRange(min=1), help="Instead of minutes; 50 batches each. Default: 20."
 )
 @general_options
 def sounds(*, output: Path | None, as_json: bool, **options: Any) -> None:

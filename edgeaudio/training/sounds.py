@@ -71,7 +71,7 @@ class SoundsJob(Job):
         Replace a model that stands where the new one goes.
     """
 
-    epochs: int = 30
+    epochs: int = 20
     folders: tuple[Path, ...] = ()
     only_cross_validate: bool = False
     overwrite: bool = False

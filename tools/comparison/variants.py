@@ -27,7 +27,7 @@ from tools.comparison.networks import GaussianNet, PlainNet, TwoResolutions
 
 __all__ = ["PLAIN", "SHIPPED", "VARIANTS", "Variant"]
 
-PLAIN, SHIPPED = "plain", "two-d"
+PLAIN, SHIPPED = "plain", "pcen"
 _BANDS = SHARED_SPEC.n_bands
 _AUDIO_S, _PASSES = 20, 3
 
@@ -118,9 +118,9 @@ def _both_ms(spec: NetSpec) -> float:
 VARIANTS = {
     PLAIN: Variant("plain CNN: mean over bands, no memory", mel_ear, _plain, PlainNet, _graph_ms),
     "one-d": Variant("1-D, bands as channels", mel_ear, _one_d, SoundNet, _graph_ms),
-    SHIPPED: Variant("2-D, bands kept apart (shipped)", mel_ear, _two_d, SoundNet, _graph_ms),
-    "pcen": Variant(
-        "2-D, PCEN with learnt parameters",
+    "two-d": Variant("2-D, bands kept apart", mel_ear, _two_d, SoundNet, _graph_ms),
+    SHIPPED: Variant(
+        "2-D, PCEN with learnt parameters (shipped)",
         mel_ear,
         _two_d,
         pcen_net,
