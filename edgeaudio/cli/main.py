@@ -84,7 +84,8 @@ def cli() -> None:
     """Real-time streaming audio on edge devices. Nothing leaves the device.
 
     Exit codes: 0 success, 1 a bug, 2 usage, 3 input, 4 audio device, 5 model, 6 something that is not
-    installed, 7 configuration, 8 output, 9 a budget is broken or something became worse.
+    installed, 7 configuration, 8 output, 9 the answer is no: a budget is broken, something became worse, no
+    threshold is good enough, or a voice is not accepted.
     """
 
 
