@@ -99,7 +99,7 @@ _PURPOSES = {
     "captions": ("makes captions", "caption"),
     "sounds": ("tells sounds apart", "sounds"),
     "vad": ("tells whether somebody speaks", "vad"),
-    "speaker": ("tells voices apart", "speaker"),
+    "speaker": ("tells voices apart", "speaker identify"),
 }
 """What a model of each kind does, and the command that uses it."""
 
