@@ -114,19 +114,14 @@ def _run(path: Path) -> None:
         signals.on_second = reloader.kill
 
         from edgeaudio.cli.listen_outputs import Lines, stdout_form
-        from edgeaudio.cli.session import Session
+        from edgeaudio.cli.session import Session, open_events
         from edgeaudio.dsp.denoise import Denoiser
         from edgeaudio.engine import Engine
 
         tasks, outputs = reloader.running.tasks, reloader.running.outputs
         denoiser = Denoiser(config.denoise) if config.denoise is not None else None
         engine = Engine(source, *tasks.tasks, profile=ready.profile, history=ready.tape, denoise=denoiser)
-        # Only a clock cannot wait for the reader of events; what does not go by one needs no queue.
-        events = (
-            stack.enter_context(engine)
-            if source.live
-            else stack.enter_context(contextlib.closing(engine.replay(clocked=ready.options.source == "-")))
-        )
+        events = open_events(engine, stack, clocked=ready.options.source == "-")
         lines = Lines(stdout_bytes(), stdout_form(config))
         session = Session(engine, events, signals, _output(lines), _tally(config), others=outputs.sinks)
         hang_ups.watch(partial(reloader.reload, engine, session, lines))

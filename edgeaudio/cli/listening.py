@@ -33,7 +33,6 @@ __all__ = [
     "denoise_option",
     "hook_options",
     "open_denoiser",
-    "open_hook",
     "open_source",
     "profile_option",
     "settle_denoise",
@@ -217,15 +216,6 @@ def open_source(options: SourceOptions, profile: Profile) -> Source:
     return FileSource(options.source, paced=not options.fast, channel=options.channel)
 
 
-def open_hook(options: HookOptions, wanted: Callable[[Event], bool], *, wait: bool) -> CommandHook | None:
-    """Return the program to run for each event that is `wanted`, or None if there is none."""
-    if options.command is None:
-        return None
-    from edgeaudio.sinks.hook import CommandHook, parse_command
-
-    return CommandHook(parse_command(options.command), wanted, timeout_s=options.command_timeout_s, wait=wait)
-
-
 def attach_hook(
     options: HookOptions,
     wanted: Callable[[Event], bool],
@@ -234,9 +224,15 @@ def attach_hook(
     *,
     wait: bool,
 ) -> CommandHook | None:
-    """Do as `open_hook`; a second signal kills its program, and `stack` closes it."""
-    hook = open_hook(options, wanted, wait=wait)
-    if hook is not None:
-        stack.callback(hook.close, discard=True)
-        signals.on_second = hook.kill
+    """Return the program to run for each event that is `wanted`, or None if there is none.
+
+    A second signal kills it, and `stack` closes it.
+    """
+    if options.command is None:
+        return None
+    from edgeaudio.sinks.hook import CommandHook, parse_command
+
+    hook = CommandHook(parse_command(options.command), wanted, timeout_s=options.command_timeout_s, wait=wait)
+    stack.callback(hook.close, discard=True)
+    signals.on_second = hook.kill
     return hook

@@ -23,10 +23,10 @@ from edgeaudio.cli.common import (
 from edgeaudio.cli.listening import (
     HookOptions,
     SourceOptions,
+    attach_hook,
     backend_option,
     check_source,
     hook_options,
-    open_hook,
     open_source,
     profile_option,
     settle_profile,
@@ -202,25 +202,18 @@ def _identify(options: _Options) -> None:
     check_source(options, "speaker identify")
     signals = StopSignals()
     with signals.caught(), quiet_libraries(), contextlib.ExitStack() as stack:
-        hook = open_hook(options, is_turn, wait=options.fast)
-        if hook is not None:
-            stack.callback(hook.close, discard=True)
-            signals.on_second = hook.kill
+        hook = attach_hook(options, is_turn, signals, stack, wait=options.fast)
         profile = settle_profile(options.profile)
         load_numba()
         source = open_source(options, profile)
         task = _load(options, profile)
 
-        from edgeaudio.cli.session import Session, line_output
+        from edgeaudio.cli.session import Session, line_output, open_events
         from edgeaudio.cli.summary import Tally
         from edgeaudio.engine import Engine
 
         engine = Engine(source, task, profile=profile)
-        events = (
-            stack.enter_context(engine)
-            if source.live
-            else stack.enter_context(contextlib.closing(engine.replay(clocked=options.source == "-")))
-        )
+        events = open_events(engine, stack, clocked=options.source == "-")
         Session(
             engine, events, signals, line_output(as_json=options.as_json), Tally(speakers=True), hook=hook
         ).listen()

@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeaudio.backends.base import Runtime, StreamingGraph
+from edgeaudio.backends.base import Runtime
 from edgeaudio.errors import ModelError
 from edgeaudio.events import Event, SpeakerTurn, SpeechEnd, SpeechStart
-from edgeaudio.frontend import FrontendSpec
-from edgeaudio.models.manifest import ModelManifest
 from edgeaudio.profiles.profile import Profile
 from edgeaudio.tasks.speaker import DEFAULT_MODEL, Speaker, Vector, enrolled_voices
-from edgeaudio.tasks.stepping import Stepper
+from edgeaudio.tasks.stepping import SteppedTask
 from edgeaudio.tasks.vad import DEFAULT_MODEL as DEFAULT_VAD
 from edgeaudio.tasks.vad import Vad
 from edgeaudio.types import Frames
@@ -30,7 +28,7 @@ _MARGIN_S = 1.0
 """What a detector of speech may be late by, beside its own least pause."""
 
 
-class SpeakerTask:
+class SpeakerTask(SteppedTask):
     """Tells who spoke, at the end of each stretch of speech.
 
     Parameters
@@ -63,9 +61,9 @@ class SpeakerTask:
             raise ModelError(
                 f"'{manifest.name}' and '{vad.name}' hear different frames", hint="Choose another --vad."
             )
+        super().__init__(speaker.graph, manifest)
         self._speaker = speaker
         self._vad = vad
-        self._stepper = Stepper(speaker.graph, manifest)
         self._names = tuple(voices)
         self._voices = np.array([*voices.values()], np.float64)
         self.threshold = speaker.threshold(false_accepts, max(1, len(voices)))
@@ -124,31 +122,6 @@ class SpeakerTask:
     def names(self) -> tuple[str, ...]:
         """Who is known."""
         return self._names
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self._speaker.manifest.name
-
-    @property
-    def spec(self) -> FrontendSpec:
-        """The frontend of both models."""
-        return self._speaker.manifest.frontend
-
-    @property
-    def manifest(self) -> ModelManifest:
-        """All facts of the model."""
-        return self._speaker.manifest
-
-    @property
-    def runtime(self) -> str:
-        """The runtime really used."""
-        return self._stepper.graph.runtime
-
-    @property
-    def graph(self) -> StreamingGraph:
-        """The network, for whoever measures its steps."""
-        return self._stepper.graph
 
     def process(self, frames: Frames) -> list[Event]:
         """Hear ``[n, n_bands]`` frames, n of any size; see `Task.process`."""
