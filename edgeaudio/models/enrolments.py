@@ -209,7 +209,11 @@ def load_enrolment(folder: Path) -> Enrolment:
     ModelError
         If it cannot be read, or something in it is wrong; with file and key.
     """
-    return load_yaml(folder / ENROLMENT_FILE, Enrolment, error=ModelError)
+    try:
+        return load_yaml(folder / ENROLMENT_FILE, Enrolment, error=ModelError)
+    except ModelError as error:
+        error.hint = error.hint or f"Enrol it again, or take this folder away: {folder}"
+        raise
 
 
 def save_enrolment(enrolment: Enrolment) -> Path:
