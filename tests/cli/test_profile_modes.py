@@ -76,7 +76,7 @@ def test_streams_are_counted(run: Run, tmp_path: Path) -> None:
 def test_streams_of_what_makes_captions_are_refused(run: Run) -> None:
     outcome = run("profile", "--streams", "2", "--task", "captions")
     assert outcome.code == 5
-    assert "makes captions" in outcome.err
+    assert "is for captions" in outcome.err
 
 
 def test_an_interrupted_tuning_writes_what_it_had(run: Run, tmp_path: Path) -> None:

@@ -81,8 +81,8 @@ def _decisions(events: list[dict[str, Any]]) -> list[tuple[tuple[object, ...], f
     """Return what was decided, with positions, and how certain it was; tentative text is no decision."""
     found: list[tuple[tuple[object, ...], float]] = []
     for event in events:
-        if event["type"] == "detection":
-            what = (event["name"], event["start_sample"], event["end_sample"])
+        if event["type"] in ("detection", "sound", "speech_end"):
+            what = (event.get("name", "speech"), event["start_sample"], event["end_sample"])
             found.append((what, event["score"]))
         elif event["type"] == "caption" and event["final"]:
             for word in event["words"]:
