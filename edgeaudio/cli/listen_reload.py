@@ -66,13 +66,13 @@ class Reloader:
 
         Whatever is wrong, all goes on as before.
         """
-        before, after = self.running, self._made_anew()
-        if after is None:
-            return
+        before, after = self.running, None
         try:
+            after = self._make(load_config(self._path))
             engine.replace_tasks(*after.tasks.tasks)
-        except EdgeAudioError as error:
-            after.outputs.close_all_but(before.outputs)
+        except Exception as error:  # whatever it is, what listens goes on
+            if after is not None:
+                after.outputs.close_all_but(before.outputs)
             _refuse(error)
             return
         self.running = after
@@ -88,15 +88,6 @@ class Reloader:
     def close(self) -> None:
         """Close all outputs, whatever still waits for them; idempotent."""
         self.running.outputs.close_all_but(None, discard=True)
-
-    def _made_anew(self) -> Running | None:
-        try:
-            return self._make(load_config(self._path))
-        except EdgeAudioError as error:
-            _refuse(error)
-        except Exception as error:  # whatever it is, what listens goes on
-            _LOG.exception("this is a bug: %s: %s; nothing was changed", type(error).__name__, error)
-        return None
 
     def _make(self, config: Config) -> Running:
         for key in _FIXED:
@@ -117,5 +108,8 @@ class Reloader:
         return Running(config, tasks, outputs)
 
 
-def _refuse(error: EdgeAudioError) -> None:
-    _LOG.error("%s; nothing was changed", " ".join(map(str.strip, str(error).splitlines())))
+def _refuse(error: Exception) -> None:
+    if isinstance(error, EdgeAudioError):
+        _LOG.error("%s; nothing was changed", " ".join(map(str.strip, str(error).splitlines())))
+    else:
+        _LOG.exception("this is a bug: %s: %s; nothing was changed", type(error).__name__, error)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["enrol", "facts", "read_speech"]
 
-_LONGEST_S = 600.0
 _PART_S = 5.0
 """Recordings are heard in parts of about this length: each may be found unlike the others."""
 _GOOD_S, _LEAST_S = 15.0, 3.0

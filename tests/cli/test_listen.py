@@ -315,6 +315,23 @@ def test_a_file_that_became_wrong_changes_nothing(
 
 
 @pytest.mark.usefixtures("scripted")
+def test_a_bug_in_what_is_new_changes_nothing_either(
+    write: Write, logged: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = Listening(write())
+    before = listening.reloader.running
+
+    def broken(*_tasks: object) -> None:
+        raise RuntimeError("its graph is upside down")
+
+    monkeypatch.setattr(listening.engine, "replace_tasks", broken)
+    write("[{caption: }]", "[{file: {path: new.jsonl}}]")
+    assert listening.reload() == ""
+    assert "this is a bug: RuntimeError: its graph is upside down" in logged.text
+    assert listening.reloader.running is before
+
+
+@pytest.mark.usefixtures("scripted")
 def test_what_only_a_new_start_changes_is_said_so(write: Write, logged: pytest.LogCaptureFixture) -> None:
     listening = Listening(write())
     path = write("[{wake: }, {caption: }]", more="profile: raspberry-pi-4\n")
