@@ -138,7 +138,7 @@ def _report(
         title="Several wake words at once",
         tables=[Table([*columns, "edgeaudio takes"], rows)],
         limits=[
-            Limit("a further model, CPU of a daemon with one", of_one, MAX_OF_ONE, smoke_limit=1.0),
+            Limit("a further model, CPU of a daemon with one", of_one, MAX_OF_ONE),
             Limit(
                 f"a further model, CPU of one in {MICRO}",
                 further[OURS] / further[MICRO],
