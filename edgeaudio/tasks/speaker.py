@@ -233,7 +233,7 @@ class Speaker:
         Raises
         ------
         ModelError
-            If it was enrolled with another one.
+            If it was enrolled with another one, or holds another number of values than this one needs.
         UsageError
             If it is no voice.
         """
@@ -242,15 +242,19 @@ class Speaker:
                 f"'{enrolment.name}' is no voice that is known by all it says",
                 hint=f"Enrol one: edgeaudio speaker enrol {enrolment.name}-voice CLIPS…",
             )
-        vector = np.asarray(enrolment.speaker.voice)
-        if (
-            enrolment.fingerprint != embedding_fingerprint(self.manifest)
-            or vector.shape != self.space.between.shape
-        ):
+        again = f"Enrol it again: edgeaudio speaker enrol {enrolment.name} CLIPS… --replace"
+        if enrolment.fingerprint != embedding_fingerprint(self.manifest):
             raise ModelError(
                 f"'{enrolment.name}' was enrolled with {enrolment.model} {enrolment.model_version}, not with "
                 f"this {self.manifest.name} {self.manifest.version}",
-                hint=f"Enrol it again: edgeaudio speaker enrol {enrolment.name} CLIPS… --replace",
+                hint=again,
+            )
+        vector = np.asarray(enrolment.speaker.voice)
+        if vector.shape != self.space.between.shape:
+            raise ModelError(
+                f"'{enrolment.name}' is enrolled as {len(vector)} values, and a voice has "
+                f"{len(self.space.between)} with {self.manifest.name} {self.manifest.version}",
+                hint=again,
             )
         return vector
 
