@@ -11,6 +11,7 @@ This tells people apart who do not mind. It is no authentication: a recording of
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -50,6 +51,8 @@ __all__ = [
     "pool",
     "spectrum",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "speaker-small"
 _LEAST_VARIANCE = 1e-4
@@ -262,15 +265,24 @@ class Speaker:
 def enrolled_voices(speaker: Speaker, names: Sequence[str] = ()) -> dict[str, Vector]:
     """Load voices that were enrolled with a model: those of these names, or all that there are.
 
+    Where none are named, one that is broken is left out, with a warning: the others are still known.
+
     Raises
     ------
     ModelError
-        If one cannot be read, was made with another version of the model, or is named and not there.
+        If one that is named cannot be read, is not there, or was made with another version of the model.
     UsageError
         If one of these names is no voice.
     """
     if names:
         return {name: speaker.check(load_enrolment(find_enrolment(name))) for name in names}
-    known = (load_enrolment(enrolments_folder() / name) for name in list_enrolments())
-    own = (one for one in known if one.speaker is not None and one.model == speaker.manifest.name)
-    return {one.name: speaker.check(one) for one in own}
+    voices: dict[str, Vector] = {}
+    for name in list_enrolments():
+        try:
+            one = load_enrolment(enrolments_folder() / name)
+            if one.speaker is not None and one.model == speaker.manifest.name:
+                voices[one.name] = speaker.check(one)
+        except ModelError as error:
+            said = " ".join(map(str.strip, str(error).splitlines()))
+            _LOG.warning("'%s' is left out: %s", name, said)
+    return voices

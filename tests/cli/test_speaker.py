@@ -96,6 +96,28 @@ def test_turns_are_told_with_names(run: Run, home: Path) -> None:
     assert only.out.splitlines()[1].startswith("3.00 s  ann  ")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [("kind: speaker", "kind: nonsense", "kind"), ("fingerprint: ", "fingerprint: 0", "fingerprint")],
+)
+def test_a_broken_voice_is_left_out_and_the_others_are_known(
+    run: Run, home: Path, *, old: str, new: str, words: str
+) -> None:
+    run("speaker", "enrol", "ann", home / "0.wav")
+    run("speaker", "enrol", "bob", home / "1.wav")
+    path = find_enrolment("bob") / ENROLMENT_FILE
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    heard = run("speaker", "identify", home / "0.wav", "--fast", "--json")
+    assert heard.code == 0, heard.err
+    assert json.loads(heard.out.splitlines()[0])["name"] == "ann"
+    (warning,) = [line for line in heard.err.splitlines() if "left out" in line]
+    assert "'bob' is left out" in warning
+    assert words in warning
+    assert "Enrol it again" in warning
+    assert run("speaker", "identify", home / "0.wav", "--fast", "--name", "bob").code == 5
+    assert run("speaker", "verify", "bob", home / "1-again.wav").code == 5
+
+
 def test_raw_audio_on_standard_input_is_verified(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
