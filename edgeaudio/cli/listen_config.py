@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args
@@ -11,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from edgeaudio.cli.listen_sections import OneOf, Section, TaskEntry, Text, WakeTask
 from edgeaudio.config import load_yaml, nearest
 from edgeaudio.dsp.denoise import Strength
+from edgeaudio.errors import ConfigError
 from edgeaudio.events import Event
 from edgeaudio.profiles.profile import Runtime
 
@@ -229,4 +231,19 @@ def load_config(path: Path) -> Config:
     ConfigError
         Something is wrong with it: what, where, and what was probably meant.
     """
-    return load_yaml(path, Config)
+    config = load_yaml(path, Config)
+    for entry in config.outputs:
+        if isinstance(entry.value, FileOutput) and _is_same(
+            path.parent / Path(entry.value.path).expanduser(), path
+        ):
+            raise ConfigError(
+                f"{path}: outputs: events would be written over this very file", hint="Name another file."
+            )
+    return config
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, by a link, too."""
+    with contextlib.suppress(OSError):  # it need not be there yet
+        return one.samefile(other)
+    return False

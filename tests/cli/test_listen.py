@@ -137,6 +137,20 @@ def test_check_tells_what_is_wrong(
     assert message in outcome.err
 
 
+@pytest.mark.parametrize("options", [["--check"], []])
+@pytest.mark.parametrize("name", ["listen.yaml", "link.yaml"])
+def test_its_own_file_is_no_output(
+    run: Run, write: Write, tmp_path: Path, *, options: list[str], name: str
+) -> None:
+    path = write("[{wake: }]", f"[{{file: {{path: {name}}}}}]")
+    (tmp_path / "link.yaml").symlink_to(path)
+    before = path.read_bytes()
+    outcome = run("listen", *options, path)
+    assert outcome.code == 7
+    assert "over this very file" in outcome.err
+    assert path.read_bytes() == before
+
+
 @pytest.mark.usefixtures("scripted")
 def test_check_says_that_a_file_is_good_and_touches_nothing(run: Run, write: Write, tmp_path: Path) -> None:
     path = write("[{wake: }, {caption: }]", "[{file: {path: out.jsonl}}, {clips: {folder: clips}}]")
