@@ -11,7 +11,7 @@ import numpy as np
 from edgeaudio.errors import InputError, UsageError
 from edgeaudio.evaluation.manifest import Row
 from edgeaudio.training.build import Job, Reporter
-from edgeaudio.training.corpora import find_corpora
+from edgeaudio.training.corpora import look_for_corpora
 from edgeaudio.training.corpus import kept_by_hash, sounds_only
 
 __all__ = ["FEWEST_PEOPLE", "Family", "People", "SpeakerJob", "family_of", "gather"]
@@ -91,7 +91,12 @@ def gather(job: SpeakerJob, reporter: Reporter) -> People:
     """
     if job.data is None:
         raise UsageError("nothing to learn from", hint="Name a folder of corpora: --data DIR")
-    corpora = find_corpora(job.data)
+    corpora = look_for_corpora(job.data)
+    if not corpora:
+        raise InputError(
+            f"{job.data}: no recordings in it that say who speaks",
+            hint="Known layouts: manifest.tsv with a column speaker, LibriSpeech, Common Voice.",
+        )
     spoken, noises = _sort(corpora)
     training: list[Family] = []
     held_out: list[Family] = []

@@ -74,6 +74,9 @@ def test_without_enough_people_nothing_is_learned(tmp_path: Path) -> None:
         gather(job(corpora(tmp_path, {"few": 5})), Reporter())
     with pytest.raises(UsageError, match="nothing to learn from"):
         gather(SpeakerJob(data=None, synthetic=None, output=tmp_path), Reporter())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="with a column speaker"):
+        gather(job(tmp_path / "empty"), Reporter())
 
 
 def test_training_measures_what_the_device_measures() -> None:
