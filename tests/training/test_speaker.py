@@ -69,6 +69,20 @@ def test_parts_of_a_corpus_hold_the_same_people_and_a_split_keeps_some_apart(tmp
     assert len(people.held_out[0].people["words_part0"]) == 3
 
 
+def test_what_a_corpus_calls_test_is_neither_learned_from_nor_measured_on(tmp_path: Path) -> None:
+    corpora(tmp_path, {"all": 30})
+    manifest = tmp_path / "all" / "manifest.tsv"
+    splits = ["train", "test", "development"]
+    lines = [f"a.wav\t1.0\t{i}\t{splits[i % 3]}" for i in range(90)]
+    lines += ["a.wav\t1.0\t0\ttest", "a.wav\t1.0\t2\ttest"]  # other recordings of those who stay
+    manifest.write_text("\n".join(["path\tseconds\tspeaker\tsplit", *lines]) + "\n", encoding="utf-8")
+    people = gather(job(tmp_path), Reporter())
+    assert people.used == {"all": 30}
+    for families, split in ((people.training, "train"), (people.held_out, "development")):
+        assert {row.split for own in families[0].people.values() for row in own} == {split}
+        assert len(families[0].people) == 30
+
+
 def test_without_enough_people_nothing_is_learned(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no corpus in which 20 people"):
         gather(job(corpora(tmp_path, {"few": 5})), Reporter())

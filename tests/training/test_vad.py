@@ -157,6 +157,17 @@ def test_held_out_recordings_are_not_trained_on(tmp_path: Path, monkeypatch: pyt
     assert set(np.unique(excerpt.truth)) >= {0, 1}
 
 
+def test_what_a_corpus_calls_test_chooses_no_threshold(tmp_path: Path) -> None:
+    write_corpora(tmp_path, n_speakers=30)
+    manifest = tmp_path / "talk" / "manifest.tsv"
+    head, *lines = manifest.read_text(encoding="utf-8").splitlines()
+    text = "\n".join([f"{head}\tsplit", *(f"{line}\ttest" for line in lines)])
+    manifest.write_text(text + "\n", encoding="utf-8")
+    assert held_out(find_manifests(tmp_path), "test", count=20).speech
+    with pytest.raises(InputError, match="no speech is left"):
+        held_out(find_manifests(tmp_path), "development", count=20)
+
+
 def _little(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_MADE_SOUNDS", "_BABBLES", "_MADE_ROOMS"):
         monkeypatch.setattr(vad_material, name, 1)
