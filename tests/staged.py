@@ -12,11 +12,12 @@ from edgeaudio.events import Caption, CaptionWord, Detection
 from edgeaudio.frontend import FrontendSpec
 from edgeaudio.ring import RingBuffer
 from edgeaudio.stats import CaptureStats
+from edgeaudio.types import Samples
 
 RATE = 16_000
 
 
-def noise(seconds, seed=0):
+def noise(seconds: float, seed: int = 0) -> Samples:
     return np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
 
 
