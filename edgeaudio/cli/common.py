@@ -174,27 +174,29 @@ def quiet_libraries() -> Iterator[None]:
     """Keep what C libraries print on standard error from the user, except with ``--log-level debug``.
 
     PortAudio and ALSA print five lines whenever a device is away, past ``sys.stderr`` and all Python
-    settings. So they get a standard error that leads nowhere, and Python keeps a copy of the real one.
+    settings. So they get a standard error that leads nowhere, and Python keeps a copy of the real one. The
+    copy is needed in any case: sounddevice itself sends standard error nowhere for a moment whenever devices
+    are looked for, in whatever thread.
     """
-    if sys.stderr is None or debugging():
+    if sys.stderr is None:
         yield
         return
     python_stderr = sys.stderr
     python_stderr.flush()
     ours = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         with os.fdopen(
             os.dup(ours), "w", buffering=1, encoding=python_stderr.encoding, errors="backslashreplace"
         ) as copy:
-            os.dup2(nowhere, 2)
+            if not debugging():
+                with Path(os.devnull).open("wb") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
             sys.stderr = copy
             yield
     finally:
         sys.stderr = python_stderr
         os.dup2(ours, 2)
         os.close(ours)
-        os.close(nowhere)
 
 
 def process_age_s() -> float | None:
