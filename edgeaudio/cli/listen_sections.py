@@ -127,7 +127,7 @@ class SoundsTask(Section, frozen=True, kw_only=True):
         Probability | None, Meta(description="Score at which a sound counts. null: the model's own.")
     ] = None
     thresholds: Annotated[
-        dict[Text, Probability], Meta(description="The same for single sounds, such as {dog: 0.8}.")
+        dict[Text, Probability], Meta(description="The same for single sounds, such as {dog_bark: 0.8}.")
     ] = {}
     only: Annotated[tuple[Text, ...], Meta(description="Tell only of these sounds; none: of all.")] = ()
     ignore: Annotated[tuple[Text, ...], Meta(description="Do not tell of these.")] = ()

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from edgeaudio.evaluation.intervals import wilson_interval
-from tools.benchmarks.report import Table
+from tools.benchmarks.report import Table, write_between
 from tools.comparison.variants import PLAIN, VARIANTS
 
 __all__ = ["page", "write_docs"]
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "sounds.md"
 HEADING = "## Sounds"
-BEGIN, END = "<!-- compare-sounds -->", "<!-- /compare-sounds -->"
 
 _NOTES = """All variants learn from the same examples with the same loss and as many batches ({batches} of 32
 examples for each fold), far fewer than the shipped model: what counts is the difference. Each recording is
@@ -54,15 +53,4 @@ def page(found: Mapping[str, Mapping[str, Any]], command: str, batches: int, see
 
 def write_docs(text: str) -> None:
     """Replace the table, leaving what people wrote around it."""
-    document = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.is_file() else "# Sounds, speech and voices\n"
-    section = f"{BEGIN}\n{text}\n{END}"
-    if BEGIN in document:
-        before, rest = document.split(BEGIN, 1)
-        document = before + section + rest.split(END, 1)[1]
-    elif HEADING in document:
-        before, rest = document.split(HEADING, 1)
-        own, mark, others = rest.partition("\n## ")
-        document = f"{before}{HEADING}{own.rstrip()}\n\n{section}\n{mark}{others}"
-    else:
-        document = f"{document.rstrip()}\n\n{HEADING}\n\n{section}\n"
-    DOCUMENT.write_text(document, encoding="utf-8")
+    write_between(DOCUMENT, "compare-sounds", text, HEADING)
