@@ -67,6 +67,13 @@ _OPTIONS = (
         help=f"How long to train. Default: till all took {_MINUTES_ON_CPU:g}, on a GPU {_MINUTES_ON_GPU:g}.",
     ),
     click.option("--epochs", type=click.IntRange(min=1), help="Instead of minutes."),
+    click.option(
+        "--refit",
+        metavar="MINUTES",
+        type=Number(min=0, min_open=True),
+        help="At last learn for so long from the held-out people, too. Takes this time thrice: they are "
+        "measured by halves.",
+    ),
 )
 
 

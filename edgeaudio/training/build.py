@@ -118,6 +118,8 @@ class SpotterJob(Job):
         For everything, speech synthesis included, where neither minutes nor epochs were chosen.
     overwrite : bool
         Replace a model that stands where the new one goes.
+    refit : float or None
+        Minutes of learning from held-out people at last, see :mod:`edgeaudio.training.refit`.
     """
 
     positives: tuple[Path, ...] = ()
@@ -126,6 +128,7 @@ class SpotterJob(Job):
     mined: tuple[Path, ...] = ()
     budget_minutes: float | None = None
     overwrite: bool = False
+    refit: float | None = None
 
     @property
     def own(self) -> tuple[Path, ...]:

@@ -86,7 +86,7 @@ def render_card(manifest: ModelManifest, parts: Sequence[Ingredient], recipe: st
         "",
         manifest.description,
         "",
-        f"Hears: {heard}. Version {manifest.version}, licence {manifest.licence}. A causal 1-D CNN on "
+        f"Hears: {heard}. Version {manifest.version}, licence {manifest.licence}. A causal CNN on "
         f"{features}, int8, one step every {manifest.step_frames * manifest.frontend.hop_ms:g} ms, "
         f"deciding from the last {reach_s:.2f} s.",
         "",

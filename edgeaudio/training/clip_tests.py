@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgeaudio.evaluation.intervals import wilson_interval
 from edgeaudio.models.manifest import ClipDecision
 from edgeaudio.tasks.clip import clip_decision, pad_clip
-from edgeaudio.training.corpus import Clip, held_out, is_background
+from edgeaudio.training.corpus import Clip, in_first_half, is_background
 from edgeaudio.training.spotter import SHORT_S, said_word
 from edgeaudio.training.wake_tests import SYNTHETIC
 from edgeaudio.types import Samples
@@ -122,7 +122,7 @@ def held_out_sets(clips: Sequence[Clip], words: Sequence[str]) -> list[HeldOutSe
             name,
             [padded(clip) for clip in own],
             [true_label(clip, words) for clip in own],
-            [held_out(clip, 0.5, salt="half ") for clip in own],
+            [in_first_half(clip) for clip in own],
         )
         for name, own in groups.items()
     ]

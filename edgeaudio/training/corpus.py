@@ -26,6 +26,7 @@ __all__ = [
     "default_cache_dir",
     "find_manifests",
     "held_out",
+    "in_first_half",
     "is_background",
     "kept_by_hash",
     "load_clips",
@@ -170,6 +171,11 @@ def held_out(clip: Clip, share: float, *, salt: str = "") -> bool:
     another way.
     """
     return kept_by_hash(salt + (clip.speaker or f"{clip.corpus}/{clip.key}"), share)
+
+
+def in_first_half(clip: Clip) -> bool:
+    """Whether a held-out speaker belongs to the half of them on which the other half's choices are judged."""
+    return held_out(clip, 0.5, salt="half ")
 
 
 def kept_by_hash(name: str, share: float) -> bool:

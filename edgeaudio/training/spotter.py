@@ -27,7 +27,7 @@ __all__ = ["Material", "SpotterPlan", "calibration_frames", "fit", "gather", "sa
 SHORT_S = 2.0
 """A longer recording is running speech, not a word."""
 
-_HELD_OUT_SPLITS = ("validation", "dev", "test", "held_out")
+HELD_OUT_SPLITS = ("validation", "dev", "test", "held_out")
 _MAX_SHORT_NOISES = 150
 
 
@@ -141,7 +141,7 @@ def gather(
 
 
 def _kept_back(clip: Clip, share: float) -> bool:
-    return clip.split in _HELD_OUT_SPLITS or (clip.split != "train" and held_out(clip, share))
+    return clip.split in HELD_OUT_SPLITS or (clip.split != "train" and held_out(clip, share))
 
 
 def _unclear(clip: Clip, words: Sequence[str], strict: bool) -> bool:
@@ -189,13 +189,16 @@ def fit(
     material: Material,
     checkpoint: Path,
     *,
+    start: SpotterNet | None = None,
     resume: bool = False,
     on_progress: Callable[[float], None] | None = None,
     on_epoch: Callable[[int, float, SpotterNet], None] | None = None,
 ) -> SpotterNet:
-    """Train one network; see :func:`edgeaudio.training.loop.train`."""
+    """Train one network, from ``start`` if given; see :func:`edgeaudio.training.loop.train`."""
     torch.manual_seed(plan.seed)
     net = SpotterNet(replace(plan.net, n_hints=_hint_shape(material)[0]))
+    if start is not None:
+        net.load_state_dict(start.state_dict())
     feed = _Feed(plan, material)
 
     def progressed(done: float) -> None:

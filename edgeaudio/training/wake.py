@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,9 +32,10 @@ from edgeaudio.training.hearing import posteriors
 from edgeaudio.training.loop import LoopSettings
 from edgeaudio.training.nets import SpotterNet
 from edgeaudio.training.place import check_place, place
+from edgeaudio.training.refit import bundles_by_half, refitted
 from edgeaudio.training.spotter import SpotterPlan, gather
 from edgeaudio.training.streams import Recipe
-from edgeaudio.training.wake_tests import NOISY, REAL, SYNTHETIC, YOURS, Heard, WakeTests, rate, share
+from edgeaudio.training.wake_tests import NOISY, REAL, SYNTHETIC, YOURS, Hear, Heard, WakeTests, rate, share
 
 __all__ = ["RECIPE", "train_wake"]
 
@@ -74,7 +79,7 @@ def train_wake(
     material = surround(material, job.seed)
     tests = WakeTests.of(material, words)
     _check_tests(tests)
-    spec, net_spec = log_mel_plan(len(labels), width=64)
+    spec, net_spec = log_mel_plan(len(labels), width=48)
     base = Decision(threshold=0.5, smoothing_ms=100.0, refractory_ms=1000.0, silent_labels=SILENT_LABELS)
 
     def measure(net: SpotterNet) -> str:
@@ -87,17 +92,37 @@ def train_wake(
         )
         plan = SpotterPlan(spec, net_spec, RECIPE, loop, seed=job.seed, workers=job.workers)
         net = train_network(paced, plan, material, reporter, measure)
-        trained = Trained(net, plan, material, labels, base, recordings.ingredients(material.used))
+        learned = refitted(paced, plan, material, net, reporter)
+        sources = recordings.ingredients(learned.material.used)
+        trained = Trained(learned.net, plan, learned.material, labels, base, sources)
+
+        says = f'Wakes at "{phrase}".'
+
+        def write(path: Path, net: SpotterNet) -> Agreement:
+            return write_model(path, replace(trained, net=net), kind="wake", description=says)
+
+        def heard_by(hear: Hear, halves: Sequence[Hear]) -> Heard:
+            """People are heard by who did not learn from them."""
+            heard = tests.hear(hear, labels, base)
+            if not learned.late:
+                return heard
+            first, second = (tests.hear(ear, labels, base) for ear in halves)
+            return heard.with_people((first, second), tests.in_first_half, false_alarms_per_hour)
+
         with place(job.output) as folder:
             reporter.progress("measuring", 0.0)
-            agreement = write_model(folder, trained, kind="wake", description=f'Wakes at "{phrase}".')
-            float_heard = tests.hear(lambda audio: posteriors(net, audio, spec), labels, base)
+            agreement = write(folder, learned.net)
+            before, *halves = (partial(posteriors, n, spec=spec) for n in (learned.net, *learned.for_half))
+            float_heard = heard_by(before, halves)
             reporter.progress("measuring", 0.3)
             # The threshold is that of the model as it will run: quantized.
-            heard = tests.hear(lambda audio: bundle_posteriors(folder, audio), labels, base)
+            with bundles_by_half(folder, learned, write) as bundles:
+                after, *halves = (partial(bundle_posteriors, path) for path in (folder, *bundles))
+                heard = heard_by(after, halves)
             reporter.progress("measuring", 0.9)
             threshold = heard.threshold_for(false_alarms_per_hour)
             results = _results(tests, heard, threshold, false_alarms_per_hour)
+            results["measured with"] |= learned.facts(paced.refit)
             results["int8"] = _int8(heard, float_heard, threshold, agreement)
             write_det(heard.curve(), heard.hours, folder / PICTURE, title=f'"{phrase}"')
             decision = msgspec.structs.replace(base, threshold=threshold)

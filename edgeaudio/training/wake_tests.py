@@ -9,7 +9,7 @@ the speakers: a threshold chosen on one half is judged by its false alarms in th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,14 +20,26 @@ from edgeaudio.evaluation.intervals import poisson_interval, wilson_interval
 from edgeaudio.models.manifest import Decision
 from edgeaudio.tasks.trigger import Trigger
 from edgeaudio.training.augment import mix_noise
-from edgeaudio.training.corpus import Clip, held_out, is_background
+from edgeaudio.training.corpus import Clip, in_first_half, is_background
 from edgeaudio.training.occurrences import LEDGER, MINED
 from edgeaudio.training.own import POSITIVES
 from edgeaudio.training.spotter import SHORT_S, Material, said_word
 from edgeaudio.training.surroundings import made_noises
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["FRAME_MS", "NOISY", "REAL", "SYNTHETIC", "YOURS", "Heard", "Point", "WakeTests", "rate", "share"]
+__all__ = [
+    "FRAME_MS",
+    "NOISY",
+    "REAL",
+    "SYNTHETIC",
+    "YOURS",
+    "Hear",
+    "Heard",
+    "Point",
+    "WakeTests",
+    "rate",
+    "share",
+]
 
 FRAME_MS = 20.0
 """From one output frame to the next."""
@@ -67,6 +79,8 @@ class WakeTests:
     """Held-out recordings: of the word by group, of anything else by half, and near words alone."""
 
     positives: dict[str, list[Samples]] = field(repr=False)
+    in_first_half: dict[str, list[bool]] = field(repr=False)
+    """Of the people in each group of positives, who belongs to the first half; of synthetic ones nobody."""
     voices: list[str]
     """Who says each of the synthetic positives."""
     negatives: tuple[list[Samples], list[Samples]] = field(repr=False)
@@ -95,11 +109,17 @@ class WakeTests:
         chosen = real_negatives if enough else real_negatives + sentences
         halves: tuple[list[Samples], list[Samples]] = ([], [])
         for clip in chosen:
-            halves[held_out(clip, 0.5, salt="half ")].append(_audio(clip))
+            halves[in_first_half(clip)].append(_audio(clip))
         noises = [_audio(clip) for clip in other if is_background(clip) and clip.seconds > SHORT_S]
         used = noises or made_noises([_audio(clip) for clip in sentences[:200]], 12, seed=_MADE_NOISE_SEED)
         return cls(
             positives=_with_noise(groups, used),
+            in_first_half={
+                name + suffix: [in_first_half(clip) for clip in clips]
+                for name, clips in groups.items()
+                for suffix in ("", NOISY)
+                if clips and name != SYNTHETIC
+            },
             voices=_voices(made),
             negatives=halves,
             least=MADE_LEAST if chosen is not real_negatives else 0.0,
@@ -171,6 +191,24 @@ class Heard:
         """False alarms where each half is judged with the threshold of the other."""
         return sum(self.false_alarms(self.threshold_for(per_hour, (1 - half,)), (half,)) for half in (0, 1))
 
+    def with_people(
+        self, halves: tuple[Heard, Heard], in_first: dict[str, list[bool]], per_hour: float
+    ) -> Heard:
+        """The same, but each half of the people as another network heard them.
+
+        Networks differ in how sure they say they are: the others' answers are shifted, in log odds, so that
+        their thresholds for ``per_hour`` false alarms are this one's.
+        """
+        wanted = _log_odds(self.threshold_for(per_hour))
+        peaks = dict(self.peaks)
+        for name, first in in_first.items():
+            second, of_first = (
+                _chance(_log_odds(other.peaks[name]) + wanted - _log_odds(other.threshold_for(per_hour)))
+                for other in halves
+            )
+            peaks[name] = np.where(first, of_first, second)
+        return replace(self, peaks=peaks)
+
     def missed(self, threshold: float) -> dict[str, int]:
         """Recordings of each group that are missed."""
         return {name: int(np.sum(peaks < threshold)) for name, peaks in self.peaks.items()}
@@ -215,6 +253,17 @@ def condensed(stream: Posteriors, decision: Decision) -> Posteriors:
     latest_loud = np.maximum.accumulate(np.where(stream[:, 0] >= _QUIET, places, -needed))
     kept: Posteriors = stream[places - latest_loud < needed]
     return kept
+
+
+def _log_odds(chance: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    within = np.clip(chance, 1e-9, 1.0 - 1e-9)
+    odds: NDArray[np.float64] = np.log(within / (1.0 - within))
+    return odds
+
+
+def _chance(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    chance: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-log_odds))
+    return chance
 
 
 def share(n: int, of: int) -> dict[str, Any]:

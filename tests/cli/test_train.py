@@ -84,16 +84,21 @@ def test_commands_end_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path
         *spotter(tmp_path, data, "sweeps"),
         "--resume",
         "--overwrite",
+        "--refit",
+        "0.01",
         "--json",
     )
-    # Nothing is left to do, so the same model comes out, but for batch norm measured on new streams.
+    # Nothing is left to do but to learn from those who were held out.
     assert again.code == 0, again.err
-    assert json.loads(again.out).keys() == results.keys()
+    found = json.loads(again.out)
+    assert found.keys() == results.keys() | {"measured with"}
+    assert found["chirps, held-out speakers"]["int8"]["clips"] == scores["int8"]["clips"]
+    assert "held-out people were learned from at last" in (tmp_path / "sweeps" / "README.md").read_text()
 
 
 @needs_torch
 def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: Path) -> None:
-    outcome = run("train", "wake", "Rising", *spotter(tmp_path, data, "wake-rising"))
+    outcome = run("train", "wake", "Rising", *spotter(tmp_path, data, "wake-rising"), "--refit", "0.01")
     assert outcome.code == 0, outcome.err
     assert f"wrote {tmp_path / 'wake-rising'}" in outcome.out
     assert "missed, real recordings" in outcome.out
@@ -101,6 +106,7 @@ def test_a_wake_word_ends_in_a_bundle_that_runs(run: Run, tmp_path: Path, data: 
     assert manifest.kind == "wake"
     assert manifest.labels == ("rising", "unknown", "silence")
     assert manifest.results["missed, real recordings"]["of"] > 5
+    assert "the other half alone" in manifest.results["measured with"]["people"]
 
 
 @needs_torch

@@ -13,14 +13,13 @@ import pytest
 pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
 
 from edgeaudio.errors import InputError, UsageError
-from edgeaudio.training.commands import log_mel_plan
 from edgeaudio.training.corpus import Clip
 from edgeaudio.training.nets import SpotterNet, to_graph
 from edgeaudio.training.spotter import Material, SpotterPlan
 from edgeaudio.training.streams import Pools
 from tools.ablation import __main__ as tool
 from tools.ablation import page
-from tools.ablation.variants import BASE, VARIANTS, Setup, bands_plan
+from tools.ablation.variants import BASE, VARIANTS, Setup, bands_plan, mel_plan
 
 
 def clip(corpus: str, label: str) -> Clip:
@@ -34,7 +33,7 @@ def setup() -> Setup:
         confusable=[[clip("people", "yet")], [clip("made", "yet")]],
         speech=[clip("people", "a sentence"), clip("made", "a sentence")],
     )
-    spec, net = log_mel_plan(4)
+    spec, net = mel_plan(4)
     noise = np.ones(800, np.float32)
     return Setup(
         SpotterPlan(spec, net), Material(("yes", "no"), pools, [noise], [noise], []), frozenset({"made"})
