@@ -32,12 +32,14 @@ from edgeaudio.types import Frames
 __all__ = [
     "FRONTEND",
     "KNOWN_SPEAKERS",
+    "MANY_SPEAKERS",
     "SYNTHETIC",
     "CaptionsJob",
     "Speech",
     "band_middles_hz",
     "fit",
     "gather",
+    "is_kept_back",
     "network",
 ]
 
@@ -158,7 +160,7 @@ def gather(job: CaptionsJob, reporter: Reporter) -> Speech:
             for utterance in usable:
                 if utterance.row.label == _MACHINE_TRANSCRIBED:
                     development.setdefault(f"{corpus}, machine transcripts", []).append(utterance)
-                elif _is_kept_back(utterance.row, many=many):
+                elif is_kept_back(utterance.row, many=many):
                     development.setdefault(SYNTHETIC if made else corpus, []).append(utterance)
                 else:
                     training.append(utterance)
@@ -247,7 +249,8 @@ def _synthetic(job: CaptionsJob, reporter: Reporter) -> Path | None:
     return folder
 
 
-def _is_kept_back(row: Row, *, many: bool) -> bool:
+def is_kept_back(row: Row, *, many: bool) -> bool:
+    """Whether a recording is only measured on; ``many``: its corpus has :data:`MANY_SPEAKERS` or more."""
     if not row.text:  # a single word teaches the voice of its speaker, and measures nothing
         return False
     if row.split in _HELD_OUT_SPLITS:
