@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
-soundfile = pytest.importorskip("soundfile", reason="pip install soundfile")
+
+import soundfile
 
 from edgeaudio.errors import InputError
 from edgeaudio.evaluation.manifest import read_manifest
