@@ -3,37 +3,45 @@
 With ``cache=True`` Numba refuses to work at all where it finds no such place: on a read-only file
 system, for a container's user without a home. There the code is compiled anew at each start.
 
-What is kept counts until the file that holds the entry point changes, or a variable that it closes
-over; what it calls in other files may have changed meanwhile. So an entry point that calls into
-another file closes over the `source_digest` of that file, and uses it, or it would not count.
+What is kept counts until the file that holds the entry point changes; what it calls in other files may
+have changed meanwhile, as it does when the package is upgraded. So an entry point names the modules that
+it calls into, and their contents become part of the name under which it is kept.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numba
 
-__all__ = ["cached_cfunc", "cached_njit", "source_digest"]
+__all__ = ["cached_cfunc", "cached_njit"]
 
 
-def cached_njit(*signature: Any, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.njit` with these arguments, for entry points; what they call is compiled into them."""
-    return lambda function: _kept(numba.njit, function, *signature, **options)
+def cached_njit(
+    *signature: Any, calls: Sequence[ModuleType] = (), **options: Any
+) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.njit` with these arguments, for entry points; what they call is compiled into them.
+
+    `calls` are the modules outside of its own file that the entry point calls into, directly or not.
+    """
+    return lambda function: _kept(numba.njit, _named(function, calls), *signature, **options)
 
 
-def cached_cfunc(signature: Any) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.cfunc` with this signature."""
-    return lambda function: _kept(numba.cfunc, function, signature)
+def cached_cfunc(signature: Any, *, calls: Sequence[ModuleType] = ()) -> Callable[[Callable[..., Any]], Any]:
+    """`numba.cfunc` with this signature; `calls` as above."""
+    return lambda function: _kept(numba.cfunc, _named(function, calls), signature)
 
 
-def source_digest(*modules: ModuleType) -> int:
-    """Return a checksum of the modules' source files."""
-    return zlib.crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in modules))
+def _named(function: Callable[..., Any], calls: Sequence[ModuleType]) -> Callable[..., Any]:
+    """Give the function a name that changes with the files that it calls into: Numba keeps it by that."""
+    if calls:
+        digest = zlib.crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in calls))
+        function.__qualname__ += f"_{digest:08x}"
+    return function
 
 
 def _kept(decorator: Callable[..., Any], function: Callable[..., Any], *args: Any, **options: Any) -> Any:

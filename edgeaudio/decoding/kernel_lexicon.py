@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from edgeaudio.compiled import cached_njit, source_digest
+from edgeaudio.compiled import cached_njit
 from edgeaudio.decoding import automaton as automaton_module
 from edgeaudio.decoding import lexicon_beam as beam_module
 from edgeaudio.decoding import pool as pool_module
@@ -53,7 +53,7 @@ class Words(NamedTuple):
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _inner: Any = njit(**_OPTIONS)
-_SOURCES = source_digest(pool_module, automaton_module, beam_module, selection_module)
+_CALLS = (pool_module, automaton_module, beam_module, selection_module)
 _SHARE_WEIGHT, _GAP_WEIGHT = 0.3, 0.2
 """In a word's evidence: they rank right words before wrong ones best, for phones and for letters."""
 _LEAST_GAP = -20.0
@@ -222,12 +222,10 @@ def _decide_oldest(beam, pool):  # type: ignore[no-untyped-def]
     _keep(beam, pool, node)
 
 
-@cached_njit(**_OPTIONS)
+@cached_njit(calls=_CALLS, **_OPTIONS)
 def advance(log_probs, beam, pool, trie, words, automaton):  # type: ignore[no-untyped-def]  # noqa: PLR0917
     """Read frames until all are read, or more is stable than Python has fetched; return their number."""
     counts, scales = beam.counts, beam.scales
-    if _SOURCES == 0:  # see edgeaudio.compiled
-        return 0
     for t in range(log_probs.shape[0]):
         while pool.marks[Mark.FREE] < counts[Count.WIDTH]:
             if pool.marks[Mark.STABLE] == pool.stable.size:
@@ -260,20 +258,17 @@ def advance(log_probs, beam, pool, trie, words, automaton):  # type: ignore[no-u
     return log_probs.shape[0]
 
 
-@cached_njit(**_OPTIONS)
+@cached_njit(calls=_CALLS, **_OPTIONS)
 def keep(beam, pool, node):  # type: ignore[no-untyped-def]
     """Give up the survivors whose past does not include `node`."""
-    if _SOURCES != 0:
-        _keep(beam, pool, node)
+    _keep(beam, pool, node)
 
 
-@cached_njit(**_OPTIONS)
+@cached_njit(calls=_CALLS, **_OPTIONS)
 def finish(beam, trie, words, automaton):  # type: ignore[no-untyped-def]
     """Return the best survivor at whose place a sentence may end, NOTHING if there is none, and its score."""
     here, counts, scales = beam.here, beam.counts, beam.scales
     best, best_score = NOTHING, -np.inf
-    if _SOURCES == 0:
-        return best, best_score
     for i in range(counts[Count.ACTIVE]):
         total = _both(beam, i)
         if here[i].node < trie.token.size or total <= 0.0:

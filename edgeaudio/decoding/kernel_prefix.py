@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from edgeaudio.compiled import cached_njit, source_digest
+from edgeaudio.compiled import cached_njit
 from edgeaudio.decoding import pool as pool_module
 from edgeaudio.decoding import selection as selection_module
 from edgeaudio.decoding.pool import Mark, advance_root, grow, keep_below, release
@@ -87,7 +87,7 @@ class Beam(NamedTuple):
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _inner: Any = njit(**_OPTIONS)
-_SOURCES = source_digest(pool_module, selection_module)
+_CALLS = (pool_module, selection_module)
 
 
 @_inner
@@ -254,12 +254,10 @@ def _keep(beam, pool, node):  # type: ignore[no-untyped-def]
     )
 
 
-@cached_njit(**_OPTIONS)
+@cached_njit(calls=_CALLS, **_OPTIONS)
 def advance(log_probs, beam, pool):  # type: ignore[no-untyped-def]
     """Read frames until all are read, or more is stable than Python has fetched; return their number."""
     counts, scales = beam.counts, beam.scales
-    if _SOURCES == 0:  # see edgeaudio.compiled
-        return 0
     for t in range(log_probs.shape[0]):
         while pool.marks[Mark.FREE] < counts[Count.WIDTH]:
             if pool.marks[Mark.STABLE] == pool.stable.size:
@@ -284,8 +282,7 @@ def advance(log_probs, beam, pool):  # type: ignore[no-untyped-def]
     return log_probs.shape[0]
 
 
-@cached_njit(**_OPTIONS)
+@cached_njit(calls=_CALLS, **_OPTIONS)
 def keep(beam, pool, node):  # type: ignore[no-untyped-def]
     """Give up the survivors whose past does not include `node`."""
-    if _SOURCES != 0:
-        _keep(beam, pool, node)
+    _keep(beam, pool, node)

@@ -11,14 +11,13 @@ result cannot depend on how the stream was cut into blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 
-from edgeaudio.compiled import cached_njit, source_digest
+from edgeaudio.compiled import cached_njit
 from edgeaudio.dsp import kernel_bands, kernel_fft
 from edgeaudio.dsp.kernel_bands import (
     FLOOR,
@@ -50,30 +49,29 @@ class Plan(IntEnum):
 
     WAITING = 0  # samples carried over from earlier blocks
     STARTED = 1  # 1 once PCEN's smoother or the waveform's filter has seen input
-    SOURCES = 2  # digest of the compiled sources
-    FEATURE = 3
-    WINDOW = 4
-    HOP = 5
-    N_FFT = 6
-    N_MELS = 7
-    N_PIECES = 8
-    POWER = 9  # 1: power spectrum, 0: magnitude
-    REMOVE_DC = 10
-    AT_SETTINGS = 11
-    AT_WINDOW = 12
-    AT_FRAME = 13
-    AT_PACKED = 14
-    AT_SPECTRUM = 15
-    AT_SPLIT = 16
-    AT_TWIDDLES = 17
-    AT_POWER = 18
-    AT_WEIGHTS = 19
-    AT_MEL = 20
-    AT_LOG = 21
-    AT_DCT = 22
-    AT_STATE = 23
-    AT_SAMPLES = 24
-    STARTS = 25  # from here: first bin of each piece of the filterbank, then owners, see mel.py
+    FEATURE = 2
+    WINDOW = 3
+    HOP = 4
+    N_FFT = 5
+    N_MELS = 6
+    N_PIECES = 7
+    POWER = 8  # 1: power spectrum, 0: magnitude
+    REMOVE_DC = 9
+    AT_SETTINGS = 10
+    AT_WINDOW = 11
+    AT_FRAME = 12
+    AT_PACKED = 13
+    AT_SPECTRUM = 14
+    AT_SPLIT = 15
+    AT_TWIDDLES = 16
+    AT_POWER = 17
+    AT_WEIGHTS = 18
+    AT_MEL = 19
+    AT_LOG = 20
+    AT_DCT = 21
+    AT_STATE = 22
+    AT_SAMPLES = 23
+    STARTS = 24  # from here: first bin of each piece of the filterbank, then owners, see mel.py
 
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "reassoc"}}
@@ -144,37 +142,34 @@ def _frame(x, plan, memory, out):  # type: ignore[no-untyped-def]
         project(logs, _part(memory, plan[Plan.AT_DCT], n_mels * out.size), out)
 
 
-def _compile(sources: int) -> Callable[..., int]:
-    """Compile the entry point, or load it from the disk cache; see :mod:`edgeaudio.compiled`."""
-    block = types.Array(types.float32, 1, "C", readonly=True)
-    arrays = (block, types.int64[::1], types.float64[::1], types.float32[:, ::1])
-
-    @cached_njit(types.int64(*arrays), **_OPTIONS)
-    def run(x, plan, memory, frames):  # type: ignore[no-untyped-def]
-        plan[Plan.SOURCES] = sources
-        samples = memory[plan[Plan.AT_SAMPLES] :]
-        waiting = plan[Plan.WAITING]
-        # A loop, because Numba compiles a slice assignment together with its error messages.
-        for k in range(x.size):
-            samples[waiting + k] = x[k]
-        total = waiting + x.size
-        window, hop = plan[Plan.WINDOW], plan[Plan.HOP]
-        start = 0
-        n = 0
-        while start + window <= total:
-            _frame(samples[start : start + window], plan, memory, frames[n])
-            start += hop
-            n += 1
-        for k in range(total - start):
-            samples[k] = samples[start + k]
-        plan[Plan.WAITING] = total - start
-        return n
-
-    kernel: Callable[..., int] = run
-    return kernel
+_BLOCK = types.Array(types.float32, 1, "C", readonly=True)
 
 
-run = _compile(source_digest(kernel_fft, kernel_bands))
-"""``run(x, plan, memory, frames) -> n_frames``: append block `x` to the waiting samples and write
-every frame that is now complete. `memory` must have room for the waiting samples and the block
-behind ``AT_SAMPLES``, `frames` for all frames. Releases the GIL."""
+@cached_njit(
+    types.int64(_BLOCK, types.int64[::1], types.float64[::1], types.float32[:, ::1]),
+    calls=(kernel_fft, kernel_bands),
+    **_OPTIONS,
+)
+def run(x, plan, memory, frames):  # type: ignore[no-untyped-def]
+    """Append block `x` to the waiting samples, write every frame that is now complete, return their number.
+
+    `memory` must have room for the waiting samples and the block behind ``AT_SAMPLES``, `frames` for all
+    frames. Releases the GIL.
+    """
+    samples = memory[plan[Plan.AT_SAMPLES] :]
+    waiting = plan[Plan.WAITING]
+    # A loop, because Numba compiles a slice assignment together with its error messages.
+    for k in range(x.size):
+        samples[waiting + k] = x[k]
+    total = waiting + x.size
+    window, hop = plan[Plan.WINDOW], plan[Plan.HOP]
+    start = 0
+    n = 0
+    while start + window <= total:
+        _frame(samples[start : start + window], plan, memory, frames[n])
+        start += hop
+        n += 1
+    for k in range(total - start):
+        samples[k] = samples[start + k]
+    plan[Plan.WAITING] = total - start
+    return n

@@ -6,14 +6,13 @@ same instructions, so that the result cannot depend on how the stream was cut in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numba import njit, types
 
-from edgeaudio.compiled import cached_njit, source_digest
+from edgeaudio.compiled import cached_njit
 from edgeaudio.dsp import kernel_bands, kernel_fft, kernel_spectrum
 from edgeaudio.dsp.kernel_bands import exp32, log32
 from edgeaudio.dsp.kernel_spectrum import half_fft, pack_spectrum, unpack_spectrum
@@ -27,31 +26,30 @@ class Plan(IntEnum):
     WAITING = 0  # samples of the last window that are heard again in the next one
     FRAMES = 1  # how many were heard
     OWED = 2  # samples that were zeros before the stream began, and are not handed out
-    SOURCES = 3  # digest of the compiled sources
-    WINDOW = 4
-    HOP = 5
-    N_FFT = 6
-    AT_SETTINGS = 7
-    AT_ANALYSIS = 8
-    AT_SYNTHESIS = 9
-    AT_PACKED = 10
-    AT_SPECTRUM = 11
-    AT_SPLIT = 12
-    AT_TWIDDLES = 13
-    AT_REAL = 14
-    AT_IMAG = 15
-    AT_LOG_GAIN = 16
-    AT_PRIOR = 17
-    AT_WEIGHT = 18
-    AT_NOISE = 19
-    AT_PRESENCE = 20
-    AT_CLEAN = 21
-    AT_LEVEL = 22
-    AT_MINIMUM = 23
-    AT_NEXT_MINIMUM = 24
-    AT_OVERLAP = 25
-    AT_SAMPLES = 26
-    SIZE = 27
+    WINDOW = 3
+    HOP = 4
+    N_FFT = 5
+    AT_SETTINGS = 6
+    AT_ANALYSIS = 7
+    AT_SYNTHESIS = 8
+    AT_PACKED = 9
+    AT_SPECTRUM = 10
+    AT_SPLIT = 11
+    AT_TWIDDLES = 12
+    AT_REAL = 13
+    AT_IMAG = 14
+    AT_LOG_GAIN = 15
+    AT_PRIOR = 16
+    AT_WEIGHT = 17
+    AT_NOISE = 18
+    AT_PRESENCE = 19
+    AT_CLEAN = 20
+    AT_LEVEL = 21
+    AT_MINIMUM = 22
+    AT_NEXT_MINIMUM = 23
+    AT_OVERLAP = 24
+    AT_SAMPLES = 25
+    SIZE = 26
 
 
 # Fields of the settings block.
@@ -238,46 +236,43 @@ def _frame(x, plan, memory):  # type: ignore[no-untyped-def]
         overlap[2 * k + 1] += spectrum[k] * synthesis[2 * k + 1]
 
 
-def _compile(sources: int) -> Callable[..., int]:
-    """Compile the entry point, or load it from the disk cache; see :mod:`edgeaudio.compiled`."""
-    block = types.Array(types.float32, 1, "C", readonly=True)
-    arrays = (block, types.int64[::1], types.float64[::1], types.float32[::1])
-
-    @cached_njit(types.int64(*arrays), **_OPTIONS)
-    def run(x, plan, memory, out):  # type: ignore[no-untyped-def]
-        plan[Plan.SOURCES] = sources
-        samples = memory[plan[Plan.AT_SAMPLES] :]
-        waiting = plan[Plan.WAITING]
-        for k in range(x.size):
-            samples[waiting + k] = x[k] if abs(x[k]) < _LOUD else 0.0
-        total = waiting + x.size
-        window, hop = plan[Plan.WINDOW], plan[Plan.HOP]
-        overlap = memory[plan[Plan.AT_OVERLAP] : plan[Plan.AT_OVERLAP] + plan[Plan.N_FFT]]
-        start = 0
-        n = 0
-        while start + window <= total:
-            _frame(samples[start:], plan, memory)
-            if plan[Plan.OWED] > 0:
-                plan[Plan.OWED] -= hop
-            else:
-                for k in range(hop):
-                    out[n + k] = overlap[k]
-                n += hop
-            for k in range(window - hop):
-                overlap[k] = overlap[k + hop]
-            for k in range(window - hop, overlap.size):
-                overlap[k] = 0.0
-            start += hop
-        for k in range(total - start):
-            samples[k] = samples[start + k]
-        plan[Plan.WAITING] = total - start
-        return n
-
-    kernel: Callable[..., int] = run
-    return kernel
+_BLOCK = types.Array(types.float32, 1, "C", readonly=True)
 
 
-denoise = _compile(source_digest(kernel_fft, kernel_spectrum, kernel_bands))
-"""``denoise(x, plan, memory, out) -> n``: append block `x` to the waiting samples and write the `n` samples
-that no later window reaches. `memory` must have room behind ``AT_SAMPLES`` for the waiting samples, the block
-and `N_FFT` more, `out` for all samples. Releases the GIL."""
+@cached_njit(
+    types.int64(_BLOCK, types.int64[::1], types.float64[::1], types.float32[::1]),
+    calls=(kernel_fft, kernel_spectrum, kernel_bands),
+    **_OPTIONS,
+)
+def denoise(x, plan, memory, out):  # type: ignore[no-untyped-def]
+    """Append block `x` to the waiting samples, write those that no later window reaches, return their number.
+
+    `memory` must have room behind ``AT_SAMPLES`` for the waiting samples, the block and `N_FFT` more, `out`
+    for all samples. Releases the GIL.
+    """
+    samples = memory[plan[Plan.AT_SAMPLES] :]
+    waiting = plan[Plan.WAITING]
+    for k in range(x.size):
+        samples[waiting + k] = x[k] if abs(x[k]) < _LOUD else 0.0
+    total = waiting + x.size
+    window, hop = plan[Plan.WINDOW], plan[Plan.HOP]
+    overlap = memory[plan[Plan.AT_OVERLAP] : plan[Plan.AT_OVERLAP] + plan[Plan.N_FFT]]
+    start = 0
+    n = 0
+    while start + window <= total:
+        _frame(samples[start:], plan, memory)
+        if plan[Plan.OWED] > 0:
+            plan[Plan.OWED] -= hop
+        else:
+            for k in range(hop):
+                out[n + k] = overlap[k]
+            n += hop
+        for k in range(window - hop):
+            overlap[k] = overlap[k + hop]
+        for k in range(window - hop, overlap.size):
+            overlap[k] = 0.0
+        start += hop
+    for k in range(total - start):
+        samples[k] = samples[start + k]
+    plan[Plan.WAITING] = total - start
+    return n

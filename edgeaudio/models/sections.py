@@ -85,7 +85,7 @@ class Search(_Strict, frozen=True, kw_only=True):
     each word, ``beam_width`` hypotheses survive that are at most ``beam_score`` behind the best.
     """
 
-    beam_width: Annotated[int, Meta(ge=1, le=5000)] = 200
+    beam_width: Annotated[int, Meta(ge=1, le=5000)] = 400
     beam_score: Annotated[float, Meta(gt=0.0, le=1000.0)] = 14.0
     language_weight: Annotated[float, Meta(ge=0.0, le=20.0)] = 1.0
     word_bonus: Annotated[float, Meta(ge=-20.0, le=20.0)] = 0.0

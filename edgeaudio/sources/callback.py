@@ -26,7 +26,7 @@ from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
 from edgeaudio import ring
-from edgeaudio.compiled import cached_cfunc, cached_njit, source_digest
+from edgeaudio.compiled import cached_cfunc, cached_njit
 from edgeaudio.ring import (
     DEVICE_LOST,
     DEVICE_OVERFLOW,
@@ -49,9 +49,7 @@ RESUMES, RESUMED_AT = 11, 12
 """Whether the first block follows a time away; absolute index of its first sample."""
 TIMESPEC = 13
 """Two words into which the callback reads the clock."""
-SOURCES = 15
-"""Digest of the compiled sources."""
-_PORT_WORDS = 16
+_PORT_WORDS = 15
 
 _INPUT_OVERFLOW = 2  # paInputOverflow
 _CLOCK_MONOTONIC = getattr(time, "CLOCK_MONOTONIC", 1)
@@ -97,43 +95,32 @@ def _take_in(port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, fla
         port[ORIGIN_NS] += late_ns >> 10
 
 
-@cached_njit(nogil=True)
+@cached_njit(nogil=True, calls=(ring,))
 def _set(words: NDArray[np.int64], index: int, value: int) -> None:
     store_release(words, index, value)
 
 
-def _compile(sources: int) -> tuple[Any, Any]:
-    """The two entry points, which call into ring.py; see :mod:`edgeaudio.compiled`."""
-
-    @cached_njit(nogil=True, error_model="numpy")
-    def receive(
-        port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, flags: int, now_ns: int
-    ) -> None:
-        port[SOURCES] = sources
-        _take_in(port, memory, block, flags, now_ns)
-
-    def on_block(data: Any, _output: Any, n_frames: int, _time: Any, flags: int, user: Any) -> int:
-        port = carray(user, (_PORT_WORDS,), np.int64)
-        port[SOURCES] = sources
-        memory = carray(pointer(port[RING]), (port[RING_WORDS],), np.int64)
-        block = carray(data, (n_frames, port[CHANNELS]), np.float32)
-        _clock_gettime(_CLOCK_MONOTONIC, pointer(port[SELF] + 8 * TIMESPEC))
-        _take_in(port, memory, block, flags, port[TIMESPEC] * 1_000_000_000 + port[TIMESPEC + 1])
-        return 0  # paContinue
-
-    return receive, on_block
+@cached_njit(nogil=True, error_model="numpy", calls=(ring,))
+def receive(port: NDArray[np.int64], memory: NDArray[np.int64], block: Any, flags: int, now_ns: int) -> None:
+    """Put a block ``[n, n_channels] float32`` that arrived at ``now_ns`` into the ring."""
+    _take_in(port, memory, block, flags, now_ns)
 
 
-receive, _on_block = _compile(source_digest(ring))
-"""``receive(port, memory, block, flags, now_ns)`` puts a block ``[n, n_channels] float32`` that arrived at
-``now_ns`` into the ring. The other is a ``PaStreamCallback``, which does the same and always goes on."""
+def _on_block(data: Any, _output: Any, n_frames: int, _time: Any, flags: int, user: Any) -> int:
+    """A ``PaStreamCallback`` that does the same and always goes on."""
+    port = carray(user, (_PORT_WORDS,), np.int64)
+    memory = carray(pointer(port[RING]), (port[RING_WORDS],), np.int64)
+    block = carray(data, (n_frames, port[CHANNELS]), np.float32)
+    _clock_gettime(_CLOCK_MONOTONIC, pointer(port[SELF] + 8 * TIMESPEC))
+    _take_in(port, memory, block, flags, port[TIMESPEC] * 1_000_000_000 + port[TIMESPEC + 1])
+    return 0  # paContinue
 
 
 @lru_cache(maxsize=1)
 def callback_address() -> int:
     """Compile the callback, or take it from Numba's cache, and return its address."""
     arguments: Any = (types.voidptr, types.voidptr, types.ulong, types.voidptr, types.ulong, types.voidptr)
-    callback: Any = cached_cfunc(types.intc(*arguments))(_on_block)
+    callback: Any = cached_cfunc(types.intc(*arguments), calls=(ring,))(_on_block)
     return int(callback.address)
 
 

@@ -36,7 +36,7 @@ MAX_PREFIX_US, MAX_OF_PREFIX = 5.0, 0.6
 MAX_LEXICON_US, MAX_OF_LEXICON = 300.0, 1.0
 MAX_WORSE_POINTS = 0.3
 TOKEN_BEAM = 10
-SEARCH = Search(beam_width=200, beam_score=14.0, language_weight=1.0)
+SEARCH = Search(beam_width=400, beam_score=14.0, language_weight=1.0)
 NOISE = (1.0, 1.6)
 """Spread of the wrong tokens' scores: a good network's, and a poor one's."""
 _VOWELS = frozenset(
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> Report:
             f"CPU time, median of {rounds} rounds by turns. Log-probabilities are made up: sentences drawn "
             "from the n-gram and said as the lexicon says, each phone one frame with one to three of "
             "blank before it, wrong phones of its kind (vowels, consonants) more probable than others; the "
-            "entropy says how sure they are. Both lexicon searches have beam width 200 and score 14, weigh "
+            "entropy says how sure they are. Both lexicon searches have beam width 400 and score 14, weigh "
             "the n-gram alike and take the maximum where hypotheses meet; flashlight-text reads the same "
             "n-gram through KenLM. We are fed in pieces of 4 frames (prefix search: 16), flashlight-text "
             "whole utterances. Prefix search: 32 symbols, beam 8; flashlight-text looks at the "
