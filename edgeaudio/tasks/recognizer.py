@@ -38,7 +38,7 @@ __all__ = ["Recognizer"]
 
 _DECIDE_S = 0.16
 """Words are committed, shown and ended at most so often."""
-_COMMIT_S = 0.75
+_COMMIT_S = 0.78
 """So long after it was spoken a word is committed, even if other readings survive."""
 _BEFORE_S = 0.3
 """How much of what preceded the first sound the decoder hears, too."""
