@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["enrol"]
 
-_DEFAULT_MODEL = "commands-12"
+_DEFAULT_MODEL = "words-small"
 _LEAST_RECORDINGS, _GOOD_RECORDINGS = 3, 8
 _LONGEST_S, _LONGEST_NEGATIVE_S = 30.0, 3600.0
 
@@ -66,7 +66,7 @@ class _Options:
     metavar="N",
     help="Record N times through the microphone, besides the clips.",
 )
-@click.option("--model", metavar="NAME|PATH", help="Model whose ear is borrowed.  [default: commands-12]")
+@click.option("--model", metavar="NAME|PATH", help="Model whose ear is borrowed.  [default: words-small]")
 @click.option(
     "--verify", metavar="NAME|PATH", help="Enrol a voice behind this wake-word model, instead of a word."
 )

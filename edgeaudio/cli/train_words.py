@@ -87,16 +87,16 @@ def _word_options(command: _COMMAND) -> _COMMAND:
 @click.argument("words", nargs=-1)
 @click.option("--words", "listed", help="The same, separated by spaces or commas.")
 @click.option(
-    "--features",
-    type=click.Choice(["log_mel", "waveform"]),
-    default="log_mel",
+    "--network",
+    type=click.Choice(["bands", "frames", "waveform"]),
+    default="bands",
     show_default=True,
-    help="What the network sees: mel bands, or raw samples.",
+    help="What it moves over: time and mel bands; time alone, the better ear for other words; raw samples.",
 )
 @_word_options
 @job_options
 def commands(
-    *, words: tuple[str, ...], listed: str | None, features: Any, as_json: bool, **options: Any
+    *, words: tuple[str, ...], listed: str | None, network: Any, as_json: bool, **options: Any
 ) -> None:
     """A model that tells WORDS apart, by default the ten of commands-12."""
     from edgeaudio.training.phrases import COMMANDS, check_phrase
@@ -109,7 +109,7 @@ def commands(
     from edgeaudio.training.commands import train_commands
 
     with reporting() as reporter:
-        results = train_commands(job, reporter, words=chosen, features=features)
+        results = train_commands(job, reporter, words=chosen, network=network)
     _show(job, results, as_json=as_json)
 
 

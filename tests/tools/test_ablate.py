@@ -13,13 +13,14 @@ import pytest
 pytest.importorskip("torch", reason="tools/test --train installs PyTorch")
 
 from edgeaudio.errors import InputError, UsageError
+from edgeaudio.training.commands import frames_plan
 from edgeaudio.training.corpus import Clip
 from edgeaudio.training.nets import SpotterNet, to_graph
 from edgeaudio.training.spotter import Material, SpotterPlan
 from edgeaudio.training.streams import Pools
 from tools.ablation import __main__ as tool
 from tools.ablation import page
-from tools.ablation.variants import BASE, VARIANTS, Setup, bands_plan, mel_plan
+from tools.ablation.variants import BASE, VARIANTS, Setup, bands_plan
 
 
 def clip(corpus: str, label: str) -> Clip:
@@ -33,7 +34,7 @@ def setup() -> Setup:
         confusable=[[clip("people", "yet")], [clip("made", "yet")]],
         speech=[clip("people", "a sentence"), clip("made", "a sentence")],
     )
-    spec, net = mel_plan(4)
+    spec, net = frames_plan(4)
     noise = np.ones(800, np.float32)
     return Setup(
         SpotterPlan(spec, net), Material(("yes", "no"), pools, [noise], [noise], []), frozenset({"made"})

@@ -16,7 +16,7 @@ from edgeaudio.errors import EdgeAudioError, UsageError
 from edgeaudio.training.build import Reporter, SpotterJob
 from edgeaudio.training.clip_tests import HeldOutSet, held_out_sets
 from edgeaudio.training.collecting import collect, surround
-from edgeaudio.training.commands import FULL_STRENGTH, SILENT_LABELS
+from edgeaudio.training.commands import FULL_STRENGTH, SILENT_LABELS, frames_plan
 from edgeaudio.training.corpus import default_cache_dir
 from edgeaudio.training.loop import LoopSettings
 from edgeaudio.training.phrases import COMMANDS
@@ -24,7 +24,7 @@ from edgeaudio.training.spotter import SpotterPlan, gather
 from edgeaudio.types import Samples
 from tools.ablation.measuring import in_noise, measure
 from tools.ablation.page import page, write_docs
-from tools.ablation.variants import BASE, VARIANTS, Setup, mel_plan
+from tools.ablation.variants import BASE, VARIANTS, Setup
 from tools.benchmarks.report import circumstances
 
 _PACKAGES = ["torch", "onnxruntime", "ai-edge-litert"]
@@ -106,7 +106,7 @@ def _prepared(options: argparse.Namespace) -> tuple[Setup, list[HeldOutSet], lis
     tests = held_out_sets(material.development, COMMANDS)
     if not tests:
         raise UsageError("nobody who says the words is left to measure on", hint="Give more speakers.")
-    spec, net = mel_plan(len(COMMANDS) + len(SILENT_LABELS))
+    spec, net = frames_plan(len(COMMANDS) + len(SILENT_LABELS))
     plan = SpotterPlan(spec, net, seed=options.seed, workers=options.workers, full_strength=FULL_STRENGTH)
     n_batches = max(_EPOCHS, options.streams // plan.batch_size)
     loop = LoopSettings(options.minutes, _EPOCHS, threads=options.threads, device=options.device)

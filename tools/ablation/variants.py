@@ -35,12 +35,6 @@ class Variant:
     change: Callable[[Setup], Setup]
 
 
-def mel_plan(n_labels: int) -> tuple[FrontendSpec, NetSpec]:
-    """Frontend and network of the base: bands are channels, and it moves over time alone."""
-    spec, shipped = log_mel_plan(n_labels)
-    return spec, replace(shipped, stem=((96, 5, 2),), blocks=((5, 1), (5, 2), (5, 4), (3, 6)), front=())
-
-
 def bands_plan(n_labels: int) -> tuple[FrontendSpec, NetSpec]:
     """Frontend and network of the 2-D variant: over time and bands until these are pooled, then over time.
 
