@@ -26,7 +26,7 @@ from tools.captioning.ears import Ear, Ours, PocketSphinx
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "captions.md"
 CORPORA = ("librispeech_part", "speechocean762", "wuw2_telephone")
-SNRS_DB = (None, 20.0, 10.0, 5.0)
+SNRS_DB = (None, 10.0)
 _BABBLE = ("cinematic",)
 """Noise in which somebody speaks."""
 
