@@ -25,7 +25,7 @@ from edgeaudio.training.build import (
 )
 from edgeaudio.training.card_results import PICTURE
 from edgeaudio.training.collecting import collect, surround
-from edgeaudio.training.commands import SILENT_LABELS, log_mel_plan
+from edgeaudio.training.commands import SILENT_LABELS, bands_plan
 from edgeaudio.training.det import write_det
 from edgeaudio.training.export import Agreement
 from edgeaudio.training.hearing import posteriors
@@ -79,7 +79,7 @@ def train_wake(
     material = surround(material, job.seed)
     tests = WakeTests.of(material, words)
     _check_tests(tests)
-    spec, net_spec = log_mel_plan(len(labels), width=48)
+    spec, net_spec = bands_plan(len(labels), width=48)
     base = Decision(threshold=0.5, smoothing_ms=100.0, refractory_ms=1000.0, silent_labels=SILENT_LABELS)
 
     def measure(net: SpotterNet) -> str:

@@ -20,7 +20,7 @@ from edgeaudio.training.spotter import Material, SpotterPlan
 from edgeaudio.training.streams import Pools
 from tools.ablation import __main__ as tool
 from tools.ablation import page
-from tools.ablation.variants import BASE, VARIANTS, Setup, bands_plan
+from tools.ablation.variants import BASE, VARIANTS, Setup, small_bands_plan
 
 
 def clip(corpus: str, label: str) -> Clip:
@@ -64,7 +64,7 @@ def test_a_word_that_only_engines_say_is_named() -> None:
 
 
 def test_the_network_over_bands_sees_a_second_and_is_small() -> None:
-    spec, net = bands_plan(12)
+    spec, net = small_bands_plan(12)
     graph = to_graph(SpotterNet(net).eval())
     assert (graph.stride, graph.receptive_field_frames * spec.hop_ms) == (2, pytest.approx(1170))
     assert 30_000 < sum(node.weight.size for node in graph.nodes if hasattr(node, "weight")) < 100_000
