@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,9 +40,13 @@ def cached_cfunc(signature: Any, *, calls: Sequence[ModuleType] = ()) -> Callabl
 def _named(function: Callable[..., Any], calls: Sequence[ModuleType]) -> Callable[..., Any]:
     """Give the function a name that changes with the files that it calls into: Numba keeps it by that."""
     if calls:
-        digest = zlib.crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in calls))
-        function.__qualname__ += f"_{digest:08x}"
+        function.__qualname__ += f"_{_digest(tuple(calls)):08x}"
     return function
+
+
+@cache
+def _digest(modules: tuple[ModuleType, ...]) -> int:
+    return zlib.crc32(b"".join(Path(str(module.__file__)).read_bytes() for module in modules))
 
 
 def _kept(decorator: Callable[..., Any], function: Callable[..., Any], *args: Any, **options: Any) -> Any:

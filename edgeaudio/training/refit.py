@@ -80,8 +80,6 @@ def by_half(
     in_first: Sequence[bool],
 ) -> list[_Heard]:
     """Let people be heard by the first of ``hear``, and who belongs to the first half by the second."""
-    if hear[0] is hear[1]:
-        return list(hear[0](list(recordings)))
     found: dict[int, _Heard] = {}
     for half, ear in enumerate(hear):
         own = [i for i, first in enumerate(in_first) if first == half]
