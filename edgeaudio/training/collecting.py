@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from edgeaudio.errors import UsageError
 from edgeaudio.training.build import GENERATE, Recordings, Reporter, SpotterJob
 from edgeaudio.training.card import Ingredient
 from edgeaudio.training.corpus import Clip, find_manifests, is_background, load_clips
-from edgeaudio.training.hints import add_hints
+from edgeaudio.training.hints import Hearing, add_hints
 from edgeaudio.training.occurrences import LEDGER, MINED, mine, read_judged
 from edgeaudio.training.own import (
     NEGATIVES,
@@ -23,8 +24,10 @@ from edgeaudio.training.own import (
     read_negatives,
     read_positives,
 )
+from edgeaudio.training.phrases import confusables
 from edgeaudio.training.speaking import SENTENCES, describe_engines, speak
-from edgeaudio.training.spotter import Material, said_word
+from edgeaudio.training.splicing import CORPUS, sounds_right, splice
+from edgeaudio.training.spotter import Material, kept_back, said_word
 from edgeaudio.training.surroundings import made_noises, made_rooms
 from edgeaudio.types import SAMPLE_RATE_HZ
 
@@ -32,6 +35,10 @@ __all__ = ["collect", "surround"]
 
 ENOUGH_SPEECH_S = 3600.0
 """With less real speech of other words, sentences are made."""
+ENOUGH_RECORDINGS = 200
+"""With fewer real recordings of a word, people's other words are cut into pieces that make it."""
+_PIECES_PER_TAKE = 4
+"""Recordings put together for each one that engines speak."""
 _ROOMS, _NOISES = 40, 16
 _YOURS = {
     POSITIVES: "your recordings of the words",
@@ -73,9 +80,10 @@ def collect(job: SpotterJob, words: Sequence[str], reporter: Reporter) -> Record
         for corpus, source in _YOURS.items()
         if any(clip.corpus == corpus for clip in own)
     ]
-    real, synthetic = (
-        add_hints(clips, job.cache, progress=_hearing(reporter)) for clips in (real + own, synthetic)
-    )
+    real = add_hints(real + own, job.cache, progress=_hearing(reporter))
+    if pieces := _pieces(job, words, real, reporter):
+        parts.append(Ingredient(CORPUS, 0, "put together of recordings named here", "theirs"))
+    synthetic = add_hints(synthetic, job.cache, progress=_hearing(reporter)) + pieces
     return Recordings(real, synthetic, [*manifests, *found, *spoken], parts)
 
 
@@ -140,6 +148,32 @@ def _synthetic(job: SpotterJob, words: Sequence[str], reporter: Reporter, *, sen
     )
     parts = find_manifests(folder)
     return parts if sentences else [path for path in parts if not path.parent.name.endswith(SENTENCES)]
+
+
+def _pieces(job: SpotterJob, words: Sequence[str], real: Sequence[Clip], reporter: Reporter) -> list[Clip]:
+    """What people would sound like who say words that few recordings are of, and what is near these words."""
+    count = Counter(said_word(clip, words) for clip in real)
+    rare = [word for i, word in enumerate(words) if count[i] < ENOUGH_RECORDINGS]
+    if not rare or job.synthetic is None:
+        return []
+    # Nobody is cut into pieces whom something is measured on.
+    sayers = {clip.speaker for clip in real if said_word(clip, words) is not None and kept_back(clip, 0.5)}
+    others = [
+        clip
+        for clip in real
+        if said_word(clip, words) is None and clip.speaker not in sayers - {""} and not kept_back(clip, 0.25)
+    ]
+    near = dict.fromkeys(confusables(words), max(1, job.per_phrase // 25))
+    wanted = dict.fromkeys(rare, _PIECES_PER_TAKE * job.per_phrase) | near
+    hearing = Hearing.of()
+    put_together = splice(
+        wanted, others, hearing, seed=job.seed, progress=lambda done: reporter.progress("splicing", done)
+    )
+    hinted = add_hints(put_together, job.cache, progress=_hearing(reporter))
+    pieces = [clip for clip in hinted if sounds_right(clip, hearing)]
+    if pieces:
+        reporter.tell(f"put together of what people say: {len(pieces)} recordings of phrase and near ones")
+    return pieces
 
 
 def surround(material: Material, seed: int) -> Material:

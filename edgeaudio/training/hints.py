@@ -15,7 +15,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from edgeaudio.tasks.acoustic import StreamingAcoustic
 from edgeaudio.training.corpus import Clip, Hints, is_background
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["STEPS_PER_NAT", "TEACHER", "ZERO", "add_hints"]
+__all__ = ["STEPS_PER_NAT", "TEACHER", "ZERO", "Hearing", "add_hints"]
 
 TEACHER = "captions-en-small"
 
@@ -41,6 +41,28 @@ _LOWEST = -2 * ZERO / STEPS_PER_NAT
 _TAIL_S = 0.4
 """Answered after a recording's end, since a recogniser answers late."""
 _RMS = 0.05
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How a recogniser hears: its name, what its tokens stand for, and how long after a sound it tells it."""
+
+    name: str
+    labels: tuple[str, ...]
+    delay_samples: int
+
+    @classmethod
+    def of(cls, teacher: str | Path = TEACHER) -> Hearing:
+        """That of a bundle, by name or folder.
+
+        Raises
+        ------
+        ModelError
+            There is no such recogniser.
+        """
+        manifest = load_bundle(find_model(teacher)).manifest
+        delay = round(manifest.recognition.delay_ms * SAMPLE_RATE_HZ / 1000)
+        return cls(f"{manifest.name} {manifest.version}", tuple(manifest.labels), delay)
 
 
 def add_hints(

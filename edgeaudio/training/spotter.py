@@ -22,7 +22,7 @@ from edgeaudio.training.nets import NetSpec, SpotterNet
 from edgeaudio.training.streams import Pools, Recipe, StreamMaker
 from edgeaudio.types import Frames, Samples
 
-__all__ = ["Material", "SpotterPlan", "calibration_frames", "fit", "gather", "said_word"]
+__all__ = ["Material", "SpotterPlan", "calibration_frames", "fit", "gather", "kept_back", "said_word"]
 
 SHORT_S = 2.0
 """A longer recording is running speech, not a word."""
@@ -118,7 +118,7 @@ def gather(
                 continue
             if word is None and not made and _unclear(clip, words, strict):
                 continue
-            if _kept_back(clip, other_share if word is None else word_share):
+            if kept_back(clip, other_share if word is None else word_share):
                 development.append(clip)
                 continue
             used[clip.corpus] += 1
@@ -140,7 +140,8 @@ def gather(
     return Material(tuple(words), pools, _floats(_thinned(noises)), _floats(rooms), development, dict(used))
 
 
-def _kept_back(clip: Clip, share: float) -> bool:
+def kept_back(clip: Clip, share: float) -> bool:
+    """Whether a recording is only measured on: by its split, else for this part of all speakers."""
     return clip.split in HELD_OUT_SPLITS or (clip.split != "train" and held_out(clip, share))
 
 
