@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeaudio.cli.common import Number, print_json
+from edgeaudio.cli.common import Number, json_option, log_level_option, print_json
 from edgeaudio.cli.train_options import FOLDER, job_options, make_job, reporting, settle_output
 from edgeaudio.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeaudio.training.build import SpotterJob
 
-__all__ = ["commands", "wake"]
+__all__ = ["commands", "quick", "wake"]
 
 _MINUTES_ON_CPU, _MINUTES_ON_GPU = 50.0, 10.0
 _MAX_NAME = 40
@@ -151,6 +151,42 @@ def wake(
 
     with reporting() as reporter:
         results = train_wake(job, reporter, phrase=wanted, false_alarms_per_hour=false_alarms_per_hour)
+    _show(job, results, as_json=as_json)
+
+
+@click.command()
+@click.argument("phrase", nargs=-1, required=True)
+@click.option(
+    "--false-alarms-per-hour",
+    type=Number(min=0),
+    default=0.5,
+    show_default=True,
+    help="Wanted on the speech of people whom it has not learned from; decides the threshold.",
+)
+@click.option("--output", type=FOLDER, help="Folder of the new model. Default: named after it, among yours.")
+@click.option("--overwrite", is_flag=True, help="Replace a model that is there already.")
+@click.option("--data", type=FOLDER, help="Folder of corpora to measure on; nothing is learned from them.")
+@click.option("--cache", type=FOLDER, help="For decoded recordings. Default: the user's cache folder.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=1, show_default=True)
+@json_option("Print the results as one JSON object.")
+@log_level_option
+def quick(*, phrase: tuple[str, ...], false_alarms_per_hour: float, as_json: bool, **options: Any) -> None:
+    """A model that wakes at PHRASE, in two minutes and without a voice.
+
+    A small head on the shipped recogniser, which has heard hours of people, learns from pieces of what they
+    said. No speech engine and no recording is needed. It takes ten times the processor time of a model by
+    "train wake", half a hundredth of a desktop's core, and tells 0.2 s later.
+    """
+    from edgeaudio.training.phrases import check_phrase
+
+    wanted = check_phrase(" ".join(phrase)).text
+    options["output"] = settle_output(options["output"] or _default_output((wanted,)))
+    job: SpotterJob = make_job({**options, "device": "cpu", "workers": 0}, "build.SpotterJob")
+    from edgeaudio.training.quick import train_quick
+
+    with reporting() as reporter:
+        results = train_quick(job, reporter, phrase=wanted, false_alarms_per_hour=false_alarms_per_hour)
     _show(job, results, as_json=as_json)
 
 

@@ -72,8 +72,10 @@ def ingredients(manifests: Iterable[Path], used: Mapping[str, int]) -> list[Ingr
     return found
 
 
-def render_card(manifest: ModelManifest, parts: Sequence[Ingredient], recipe: str) -> str:
-    """Markdown with purpose, results, data and its licences, recipe and limits."""
+def render_card(
+    manifest: ModelManifest, parts: Sequence[Ingredient], recipe: str, limits: Sequence[str] = ()
+) -> str:
+    """Markdown with purpose, results, data and its licences, recipe and limits: its kind's, unless given."""
     heard = ", ".join(manifest.spotted)
     reach_s = manifest.receptive_field_frames * manifest.frontend.hop_ms / 1000
     features = (
@@ -110,14 +112,14 @@ def render_card(manifest: ModelManifest, parts: Sequence[Ingredient], recipe: st
         "",
         "## What it cannot do",
         "",
-        *(f"- {limit}" for limit in _LIMITS[manifest.kind]),
+        *(f"- {limit}" for limit in limits or _LIMITS[manifest.kind]),
         *([f"- {_WAVEFORM_LIMIT}"] if manifest.frontend.features == "waveform" else []),
     ]
     return "\n".join(lines) + "\n"
 
 
-def write_card(folder: Path, parts: Sequence[Ingredient], recipe: str) -> Path:
-    """Write ``README.md`` into a bundle's folder.
+def write_card(folder: Path, parts: Sequence[Ingredient], recipe: str, *, limits: Sequence[str] = ()) -> Path:
+    """Write ``README.md`` into a bundle's folder; the arguments are those of :func:`render_card`.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def write_card(folder: Path, parts: Sequence[Ingredient], recipe: str) -> Path:
         The folder cannot be written.
     """
     path = folder / "README.md"
-    card = render_card(load_manifest(folder / MANIFEST_FILE), parts, recipe)
+    card = render_card(load_manifest(folder / MANIFEST_FILE), parts, recipe, limits)
     try:
         path.write_text(card, encoding="utf-8")
     except OSError as error:

@@ -99,6 +99,7 @@ def write_bundle(
     voices: Voices | None = None,
     results: Mapping[str, Any] | None = None,
     min_snr_db: float = MIN_SNR_DB,
+    inner: Mapping[str, Sequence[Frames]] | None = None,
 ) -> Agreement:
     """Quantize, export, compare and write ``out_dir``; the fields are those of ``model.yaml``.
 
@@ -113,6 +114,8 @@ def write_bundle(
         the card, are kept.
     min_snr_db : float
         Least ratio of float logits to what quantization adds to them.
+    inner : mapping, optional
+        Calibration of tensors inside, see :func:`~edgeaudio.training.quantize.quantize`.
 
     Returns
     -------
@@ -127,7 +130,7 @@ def write_bundle(
         If the folder cannot be written.
     """
     _check_fit(graph, frontend, labels, step_frames)
-    quantized = quantize(graph, calibration)
+    quantized = quantize(graph, calibration, inner)
     files = {
         "model.onnx": export_onnx_int8(quantized, step_frames),
         "model.tflite": export_tflite(quantized, step_frames),

@@ -42,6 +42,8 @@ class NetSpec:
         Convolutions over time and bands before the stem, for a 2-D network.
     n_hints : int
         Tokens of the recogniser whose hints are learned from; see :mod:`~edgeaudio.training.hints`.
+    dropout : float
+        Part of a residual block's inner values that training leaves out.
     """
 
     n_bands: int
@@ -52,6 +54,7 @@ class NetSpec:
     input_scale: float = 1.0
     front: tuple[BandStage, ...] = ()
     n_hints: int = 0
+    dropout: float = 0.0
 
     @property
     def stride(self) -> int:
@@ -76,13 +79,15 @@ class CausalConv(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, width: int, kernel: int, dilation: int) -> None:
+    def __init__(self, width: int, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
+        self.dropout = dropout
         self.first = CausalConv(width, width, kernel, dilation=dilation)
         self.second = CausalConv(width, width, kernel, dilation=dilation)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(F.relu(self.first(x))))
+        inner = F.dropout(F.relu(self.first(x)), self.dropout, self.training)
+        return F.relu(x + self.second(inner))
 
 
 class SpotterNet(nn.Module):
@@ -98,7 +103,9 @@ class SpotterNet(nn.Module):
             CausalConv(inputs, outputs, kernel, stride)
             for inputs, (outputs, kernel, stride) in zip(widths, spec.stem, strict=False)
         )
-        self.blocks = nn.ModuleList(_Block(widths[-1], kernel, dilation) for kernel, dilation in spec.blocks)
+        self.blocks = nn.ModuleList(
+            _Block(widths[-1], kernel, dilation, spec.dropout) for kernel, dilation in spec.blocks
+        )
         self.head = nn.Conv1d(widths[-1], spec.n_labels, 1)
         self.hint = nn.Conv1d(widths[-1], spec.n_hints, 1) if spec.n_hints else None
 

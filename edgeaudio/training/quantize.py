@@ -12,7 +12,7 @@ are measured, not derived).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -163,7 +163,9 @@ def run_int8(quantized: QuantizedGraph, frames: Frames, output: str = "logits") 
     return scales[wanted].dequantize(tensors[wanted])
 
 
-def quantize(graph: Graph, calibration: Sequence[Frames]) -> QuantizedGraph:
+def quantize(
+    graph: Graph, calibration: Sequence[Frames], inner: Mapping[str, Sequence[Frames]] | None = None
+) -> QuantizedGraph:
     """Quantize ``graph`` to int8.
 
     Parameters
@@ -173,6 +175,9 @@ def quantize(graph: Graph, calibration: Sequence[Frames]) -> QuantizedGraph:
     calibration : sequence of arrays [n, n_bands] float32
         Sequences like those it will hear, quiet ones included: a value never seen here is clipped.
         A few thousand frames are enough; each sequence is cut to whole output frames.
+    inner : mapping, optional
+        Tensor → further sequences of its values, where no frames are at hand that lead to them: they have
+        a say in the scales of all that follows from that tensor alone.
 
     Raises
     ------
@@ -187,8 +192,11 @@ def quantize(graph: Graph, calibration: Sequence[Frames]) -> QuantizedGraph:
         raise ModelError("calibration needs at least one sequence of finite frames")
     reals = [_run_float(folded, x) for x in sequences]
     scales = {graph.input: _input_scale(_sample(sequences), graph.input_mean)}
+    given = [{name: np.asarray(x, np.float32)} for name, some in (inner or {}).items() for x in some]
+    seen = [*reals, *(_run_on(folded, tensors) for tensors in given)]
     for node in folded.nodes:
-        scales[node.output] = _activation_scale(_sample([r[node.output] for r in reals]), node.relu)
+        values = [tensors[node.output] for tensors in seen if node.output in tensors]
+        scales[node.output] = _activation_scale(_sample(values), node.relu)
     quantized = QuantizedGraph(folded, scales, {})
     ints = [{graph.input: scales[graph.input].quantize(x)} for x in sequences]
     for node in folded.nodes:
@@ -201,8 +209,15 @@ def quantize(graph: Graph, calibration: Sequence[Frames]) -> QuantizedGraph:
 
 
 def _run_float(folded: Graph, frames: Frames) -> dict[str, Array]:
-    tensors: dict[str, Array] = {folded.input: np.asarray(frames, np.float32)}
+    return _run_on(folded, {folded.input: np.asarray(frames, np.float32)})
+
+
+def _run_on(folded: Graph, given: Mapping[str, Array]) -> dict[str, Array]:
+    """The given tensors, and all that follows from them alone."""
+    tensors = dict(given)
     for node in folded.nodes:
+        if not tensors.keys() >= {*((node.source,) if isinstance(node, Conv) else node.sources)}:
+            continue
         if isinstance(node, Conv):
             rest = folded.input_mean if node.source == folded.input else 0.0
             y = _frames(convolve(tensors[node.source], node, node.weight, rest) + node.bias)

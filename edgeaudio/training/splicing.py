@@ -30,7 +30,7 @@ from edgeaudio.training.soundalikes import Phones, Sounds, english
 from edgeaudio.training.utterances import spoken_words
 from edgeaudio.types import SAMPLE_RATE_HZ, Samples
 
-__all__ = ["CORPUS", "Pieces", "sounds_right", "splice"]
+__all__ = ["CORPUS", "Places", "Row", "align", "sounds_right", "splice", "tokens_of"]
 
 CORPUS = "pieces"
 """Corpus of all that is put together."""
@@ -50,7 +50,8 @@ _FADE_S, _SHIFT_S, _ENDS_S = 0.02, 0.006, 0.02
 _LEVEL = 1600.0
 """RMS of what pieces are cut out of, of 32,768."""
 
-_Row: TypeAlias = tuple[int, ...]
+Row: TypeAlias = tuple[int, ...]
+"""Tokens, one after the other."""
 
 
 @cached_njit(nogil=True)
@@ -90,7 +91,7 @@ class _Aligned:
     """A recording, its tokens, and the sample in the middle of each."""
 
     clip: Clip
-    tokens: _Row
+    tokens: Row
     middles: NDArray[np.int64]
     gain: float
 
@@ -109,43 +110,43 @@ class _Aligned:
         return int(middles[first] - min(most, before)), int(middles[last] + min(most, after))
 
 
-class Pieces:
-    """Where the sounds of some phrases occur in a row.
+class Places:
+    """Where sounds follow each other in recordings that are aligned with their transcripts.
 
     Parameters
     ----------
-    clips : iterable of Clip
-        Recordings with hints, see :mod:`~edgeaudio.training.hints`; those without a transcript are left out.
-    readings : iterable of Phones
-        The phones of every phrase that is to be said.
-    hearing : Hearing
-        Of the recogniser whose hints they carry.
-    sounds : Sounds
-        How the words of transcripts are said.
+    wanted : iterable of rows
+        The tokens of every phrase that is to be said; only their parts are kept.
     """
 
-    def __init__(
-        self,
-        clips: Iterable[Clip],
-        readings: Iterable[Phones],
-        hearing: Hearing,
-        sounds: Sounds,
-    ) -> None:
-        self._labels = hearing.labels
-        wanted = {part for reading in readings for part in _parts(_tokens(reading, self._labels))}
-        self._places: dict[_Row, list[tuple[_Aligned, int]]] = defaultdict(list)
-        for aligned in _aligned(clips, hearing, sounds):
-            for n in range(2, _LONGEST_PIECE + 1):
-                for i in range(len(aligned.tokens) - n + 1):
-                    part = aligned.tokens[i : i + n]
-                    if part in wanted:
-                        self._places[part].append((aligned, i))
+    def __init__(self, wanted: Iterable[Row]) -> None:
+        self._wanted = {part for tokens in wanted for part in _parts(tokens)}
+        self._places: dict[Row, list[tuple[int, int]]] = defaultdict(list)
 
-    def say(self, reading: Phones, rng: np.random.Generator) -> tuple[Samples, str] | None:
-        """A phrase, and who said its first sounds; None where some of its sounds never follow each other."""
-        tokens = _tokens(reading, self._labels)
-        spoken: Samples = np.zeros(0, np.float32)
-        first: _Aligned | None = None
+    def add(self, source: int, tokens: Row) -> None:
+        """Take in a recording that says `tokens`."""
+        for n in range(2, _LONGEST_PIECE + 1):
+            for i in range(len(tokens) - n + 1):
+                if tokens[i : i + n] in self._wanted:
+                    self._places[tokens[i : i + n]].append((source, i))
+
+    def route(
+        self, tokens: Row, rng: np.random.Generator, voices: Sequence[tuple[str, str]] = ()
+    ) -> list[tuple[int, int, int]] | None:
+        """Draw pieces that make a phrase, each beginning with the sound that the one before ends with.
+
+        Parameters
+        ----------
+        voices : sequence of (corpus, speaker), optional
+            Of each source: pieces are then of the first one's speaker, else of its corpus, else any.
+
+        Returns
+        -------
+        list of (source, first, last)
+            Which token of the source is the piece's first and its last; None where some of the sounds never
+            follow each other.
+        """
+        pieces: list[tuple[int, int, int]] = []
         at = 0
         while at < len(tokens) - 1:
             lengths = self._lengths(tokens, at)
@@ -153,40 +154,31 @@ class Pieces:
                 return None
             longest = rng.random() < _PREFER_LONGEST
             n = lengths[-1] if longest else lengths[int(rng.integers(len(lengths)))]
-            source, place = self._draw(tokens[at : at + n], first, rng)
-            start, end = source.edges(place, place + n - 1)
-            start = start if at == 0 else int(source.middles[place])
-            end = end if at + n == len(tokens) else int(source.middles[place + n - 1])
-            spoken = _joined(spoken, source, start, end)
-            first = first or source
+            places = self._places[tokens[at : at + n]]
+            if pieces and voices:
+                corpus, speaker = voices[pieces[0][0]]
+                same = [place for place in places if voices[place[0]][0] == corpus]
+                own = [place for place in same if speaker and voices[place[0]][1] == speaker]
+                places = own or same or places
+            source, first = places[int(rng.integers(len(places)))]
+            pieces.append((source, first, first + n - 1))
             at += n - 1
-        if first is None:  # a single sound is nothing to put together
-            return None
-        return _faded(spoken), f"{first.clip.corpus}/{first.clip.speaker or first.clip.key}"
+        return pieces or None  # a single sound is nothing to put together
 
-    def _lengths(self, tokens: _Row, at: int) -> list[int]:
+    def _lengths(self, tokens: Row, at: int) -> list[int]:
         """How long a piece may be that begins with the token `at`: two at the least, if there are any."""
         most = min(_LONGEST_PIECE, len(tokens) - at)
         occurring = {n: len(self._places.get(tokens[at : at + n], ())) for n in range(2, most + 1)}
         often = [n for n, count in occurring.items() if count >= _ENOUGH]
         return often or [n for n, count in occurring.items() if count]
 
-    def _draw(self, part: _Row, before: _Aligned | None, rng: np.random.Generator) -> tuple[_Aligned, int]:
-        """A place of a piece: of the same speaker, else of the same corpus, else any."""
-        places = self._places[part]
-        if before is not None:
-            clip = before.clip
-            same = [place for place in places if place[0].clip.corpus == clip.corpus]
-            own = [place for place in same if clip.speaker and place[0].clip.speaker == clip.speaker]
-            places = own or same or places
-        return places[int(rng.integers(len(places)))]
 
-
-def _tokens(reading: Phones, labels: Sequence[str]) -> _Row:
+def tokens_of(reading: Phones, labels: Sequence[str]) -> Row:
+    """The columns of a reading's phones, where `labels` says what columns stand for."""
     return tuple(labels.index(phone) for phone in reading)
 
 
-def _parts(tokens: _Row) -> Iterator[_Row]:
+def _parts(tokens: Row) -> Iterator[Row]:
     for n in range(2, _LONGEST_PIECE + 1):
         for i in range(len(tokens) - n + 1):
             yield tokens[i : i + n]
@@ -200,8 +192,8 @@ def _aligned(clips: Iterable[Clip], hearing: Hearing, sounds: Sounds) -> Iterato
         said = [sounds.readings(word) for word in words or ()]
         if not said or not all(said):
             continue
-        tokens = _tokens(sum((ways[0] for ways in said), ()), hearing.labels)
-        mismatch, first, last = _fit(clip.hints, tokens)
+        tokens = tokens_of(sum((ways[0] for ways in said), ()), hearing.labels)
+        mismatch, first, last = align(_log_probs(clip.hints), tokens)
         if mismatch > _MOST_MISMATCH:
             continue
         middles = (first + last + 1) * clip.hints.frame_samples // 2 - hearing.delay_samples
@@ -211,14 +203,32 @@ def _aligned(clips: Iterable[Clip], hearing: Hearing, sounds: Sounds) -> Iterato
         yield _Aligned(clip, tokens, middles, _LEVEL / rms)
 
 
-def _fit(hints: Hints, tokens: _Row) -> tuple[float, NDArray[np.int64], NDArray[np.int64]]:
-    """How much less probable than what was heard the tokens are, each; the first and last frame of each."""
+def align(log_probs: NDArray[np.float32], tokens: Row) -> tuple[float, NDArray[np.int64], NDArray[np.int64]]:
+    """Find out when each token was seen.
+
+    Parameters
+    ----------
+    log_probs : array [n_frames, n_tokens] float32
+        Natural logarithms, or all of them more by the same; blank first.
+    tokens : row of int
+
+    Returns
+    -------
+    tuple of (float, array [n] int64, array [n] int64)
+        By how much, per token, this is less probable than each frame's most probable ones; infinite where
+        the frames are too few. Then the first and last frame of each token.
+    """
     first, last = np.zeros(len(tokens), np.int64), np.zeros(len(tokens), np.int64)
-    heard = hints.log_probs.astype(np.float32)
-    if len(heard) < 2 * len(tokens):
+    if len(log_probs) < 2 * len(tokens) or not tokens:
         return np.inf, first, last
-    total = _align(heard, np.array(tokens), first, last)
-    return float(heard.max(axis=1).sum() - total) / STEPS_PER_NAT / len(tokens), first, last
+    total = _align(log_probs, np.array(tokens), first, last)
+    return float(log_probs.max(axis=1).sum() - total) / len(tokens), first, last
+
+
+def _log_probs(hints: Hints) -> NDArray[np.float32]:
+    log_probs: NDArray[np.float32] = hints.log_probs.astype(np.float32)
+    log_probs /= np.float32(STEPS_PER_NAT)
+    return log_probs
 
 
 def sounds_right(clip: Clip, hearing: Hearing) -> bool:
@@ -226,8 +236,21 @@ def sounds_right(clip: Clip, hearing: Hearing) -> bool:
     readings = english().phrase_readings(clip.label.split())
     hints = clip.hints
     return hints is not None and any(
-        _fit(hints, _tokens(reading, hearing.labels))[0] <= _MOST_MISMATCH for reading in readings
+        align(_log_probs(hints), tokens_of(reading, hearing.labels))[0] <= _MOST_MISMATCH
+        for reading in readings
     )
+
+
+def _spoken(sources: Sequence[_Aligned], route: Sequence[tuple[int, int, int]]) -> Samples:
+    """The pieces of a phrase, joined in the middle of the sounds that they share."""
+    spoken: Samples = np.zeros(0, np.float32)
+    for i, (number, first, last) in enumerate(route):
+        source = sources[number]
+        start, end = source.edges(first, last)
+        start = start if i == 0 else int(source.middles[first])
+        end = end if i + 1 == len(route) else int(source.middles[last])
+        spoken = _joined(spoken, source, start, end)
+    return _faded(spoken)
 
 
 def _joined(spoken: Samples, source: _Aligned, start: int, end: int) -> Samples:
@@ -272,7 +295,7 @@ def splice(
     counts : mapping
         Phrase → how many clips.
     clips : sequence of Clip
-        What pieces are cut out of, see :class:`Pieces`.
+        What pieces are cut out of: those with hints (:mod:`~edgeaudio.training.hints`) and a transcript.
     hearing : Hearing
         Of the recogniser whose hints they carry.
     seed : int
@@ -286,8 +309,15 @@ def splice(
         Labelled with their phrase; their split is "train".
     """
     sounds = english()
-    readings = {phrase: sounds.phrase_readings(phrase.split()) for phrase in counts}
-    pieces = Pieces(clips, (one for some in readings.values() for one in some), hearing, sounds)
+    readings = {
+        phrase: [tokens_of(one, hearing.labels) for one in sounds.phrase_readings(phrase.split())]
+        for phrase in counts
+    }
+    places = Places(one for some in readings.values() for one in some)
+    sources = list(_aligned(clips, hearing, sounds))
+    voices = [(source.clip.corpus, source.clip.speaker) for source in sources]
+    for i, source in enumerate(sources):
+        places.add(i, source.tokens)
     told = repr((seed, hearing.name, [(clip.corpus, clip.key, len(clip.pcm)) for clip in clips]))
     digest = hashlib.sha256(told.encode()).hexdigest()[:12]
     said: list[Clip] = []
@@ -295,10 +325,12 @@ def splice(
         ways = readings[phrase]
         for k in range(count if ways else 0):
             rng = np.random.default_rng([seed, zlib.crc32(phrase.encode()), k])
-            made = pieces.say(ways[int(rng.integers(len(ways)))], rng)
-            if made is not None:
-                pcm = np.clip(made[0], -32768.0, 32767.0).astype(np.int16)
-                key = f"{digest}/{phrase}/{k}"
-                said.append(Clip(CORPUS, key, pcm, label=phrase, speaker=made[1], split="train", text=phrase))
+            route = places.route(ways[int(rng.integers(len(ways)))], rng, voices)
+            if route is None:
+                break
+            pcm = np.clip(_spoken(sources, route), -32768.0, 32767.0).astype(np.int16)
+            speaker = "/".join(voices[route[0][0]])
+            key = f"{digest}/{phrase}/{k}"
+            said.append(Clip(CORPUS, key, pcm, label=phrase, speaker=speaker, split="train", text=phrase))
         progress(done / len(counts))
     return said
