@@ -175,8 +175,8 @@ def quick(*, phrase: tuple[str, ...], false_alarms_per_hour: float, as_json: boo
     """A model that wakes at PHRASE, in two minutes and without a voice.
 
     A small head on the shipped recogniser, which has heard hours of people, learns from pieces of what they
-    said. No speech engine and no recording is needed. It takes ten times the processor time of a model by
-    "train wake", half a hundredth of a desktop's core, and tells 0.2 s later.
+    said. No speech engine and no recording is needed. It takes two to three times the processor time of a
+    model by "train wake", and tells some 0.2 s later.
     """
     from edgeaudio.training.phrases import check_phrase
 

@@ -53,17 +53,22 @@ def _operating_points(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield "|---" * (3 + len(groups)) + "|"
     for point in points:
-        missed = " | ".join(_part(point["missed"][name], "missed") for name in groups)
-        alarms = _phrase(point["false alarms per hour"])
-        yield f"| {point['wanted']:g}/h | {point['threshold']:.4f} | {alarms} | {missed} |"
+        cells = [
+            f"{point['wanted']:g}/h",
+            f"{point['threshold']:.4f}",
+            _phrase(point["false alarms per hour"]),
+        ]
+        cells += [_part(point["missed"][name], "missed") for name in groups]
+        yield f"| {' | '.join(cells)} |"
     yield ""
     yield (
         "Thresholds are chosen for the wanted rate. False alarms are counted crosswise: in each half of the "
         "recordings with the threshold chosen on the other half. A rate below one in all the hours cannot be "
         "told from none; the interval says what it may be."
     )
-    yield ""
-    yield f"![Misses against false alarms]({PICTURE})"
+    if groups:
+        yield ""
+        yield f"![Misses against false alarms]({PICTURE})"
 
 
 def _recalls(name: str, recalls: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

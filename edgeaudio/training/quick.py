@@ -2,7 +2,7 @@
 
 No voice says the phrase and no recording of it is needed, see :mod:`~edgeaudio.training.heads`. The bundle
 holds the recogniser's layers and the head in one graph, so that it runs as any other; it takes the
-recogniser's processor time, ten times that of a network made for one word.
+recogniser's processor time, two to three times that of a network made for one word.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ _LIMITS = (
     "Nobody has said the phrase to it: that people say it like those whose sounds it was put together of is "
     "a hope, unless recordings of them are among what was measured.",
     "It knows English sounds, and phrases as the lexicon or its letter-to-sound rules say them.",
-    "It takes the recogniser's processor time, ten times that of a network made for one word, and answers "
-    "some 0.2 s later.",
+    "It takes the time of the recogniser's network, two to three times that of one made for a word, and "
+    "tells some 0.2 s later.",
 )
 
 
