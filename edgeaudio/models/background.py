@@ -132,7 +132,13 @@ _Found = TypeVar("_Found", bound=_OfAModel)
 
 
 def read_beside(
-    path: Path, manifest: ModelManifest, read: Callable[[bytes], _Found], *, what: str, max_bytes: int
+    path: Path,
+    manifest: ModelManifest,
+    read: Callable[[bytes], _Found],
+    *,
+    what: str,
+    max_bytes: int,
+    made_by: str = "tools/make-background",
 ) -> _Found:
     """Read numpy arrays that were made with a model, with `read`, which is given no more than `max_bytes`.
 
@@ -155,7 +161,7 @@ def read_beside(
     if found.fingerprint != embedding_fingerprint(manifest):
         raise ModelError(
             f"{path} was made with another version of model '{manifest.name}'",
-            hint="Install the model again, or make the file anew: tools/make-background",
+            hint=f"Install the model again, or make the file anew: {made_by}",
         )
     return found
 

@@ -107,7 +107,9 @@ def load_people(folder: Path, manifest: ModelManifest) -> People:
             f"model '{manifest.name}' has no {PEOPLE_FILE}: no phrase can be put together with it",
             hint="Who trained it makes the file with tools/make-people.",
         )
-    people = read_beside(path, manifest, _read, what="people", max_bytes=_MAX_BYTES)
+    people = read_beside(
+        path, manifest, _read, what="people", max_bytes=_MAX_BYTES, made_by="tools/make-people"
+    )
     if people.rows.shape[1] != len(manifest.labels) or people.frames.shape[1] != manifest.frontend.n_bands:
         raise ModelError(f"{path} does not fit the model's tokens or bands")
     return people

@@ -102,25 +102,28 @@ def in_units(rows: NDArray[np.uint8]) -> Rows:
 
 @dataclass(frozen=True)
 class Phrases:
-    """The rows of phrases that people of one kind would say.
+    """The rows of phrases that people would say whom one recogniser has heard.
 
     Parameters
     ----------
     people : People
-    ways : sequence of rows of tokens
-        All that is to be said, in every pronunciation.
-    apart : bool
-        Whether those people say it who are only measured on, or the others.
+    places : Places
+        Where the phrases' sounds follow each other in their utterances.
+    numbers : array [n] int64
+        Their utterances that do not hold the phrase: other speech.
     """
 
     people: People
     places: Places
     numbers: NDArray[np.int64]
-    """Their utterances that do not hold the phrase."""
 
     @classmethod
     def of(cls, people: People, phrase: Sequence[Row], others: Sequence[Row], *, apart: bool) -> Phrases:
-        """Find the pieces; utterances that hold the phrase itself are not even other speech."""
+        """Find the pieces of people who are only measured on, or of all others.
+
+        `phrase` and `others` are rows of tokens: all ways to say the phrase, and phrases near it. Utterances
+        that hold the phrase itself are left out.
+        """
         places = Places([*phrase, *others])
         numbers = []
         for i in np.flatnonzero(people.apart == apart).tolist():

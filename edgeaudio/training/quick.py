@@ -7,6 +7,7 @@ recogniser's processor time, two to three times that of a network made for one w
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -273,7 +274,10 @@ def _says_nothing_else(clip: Clip, phrase: str) -> bool:
 def _is_measured(clip: Clip, phrase: str) -> bool:
     if said_word(clip, (phrase,)) is not None:
         return True
-    return clip.corpus != "rooms" and kept_back(clip, APART) and not mentions(clip, (phrase,))
+    if clip.corpus == "rooms" or not kept_back(clip, APART) or mentions(clip, (phrase,)):
+        return False
+    # Who says "wildfires", or "wild fire", has said "wildfire".
+    return phrase.replace(" ", "") not in re.sub(r"[^a-z]+", "", clip.text.lower())
 
 
 def _results(heard: Heard, threshold: float, per_hour: float, agreement: Agreement) -> dict[str, Any]:

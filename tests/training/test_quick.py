@@ -11,6 +11,7 @@ from edgeaudio.models.bundle import load_bundle
 from edgeaudio.models.catalogue import find_model
 from edgeaudio.models.people import PEOPLE_FILE, People, load_people, save_people
 from edgeaudio.training.build import Reporter, SpotterJob, bundle_posteriors
+from edgeaudio.training.corpus import Clip
 from edgeaudio.training.export_onnx import export_onnx_int8
 from edgeaudio.training.graph import Add, Conv, Graph
 from edgeaudio.training.heads import Head, Phrases, in_units, train_head
@@ -191,8 +192,9 @@ def test_people_are_kept_and_checked(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="tokens or bands"):
         load_people(tmp_path, bundle.manifest)
     save_people(tmp_path, replace(small, fingerprint="00" * 32))
-    with pytest.raises(ModelError, match="another version"):
+    with pytest.raises(ModelError, match="another version") as refused:
         load_people(tmp_path, bundle.manifest)
+    assert "tools/make-people" in (refused.value.hint or "")
     save_people(tmp_path, replace(small, middles=small.middles + 1000))
     with pytest.raises(ModelError, match="fit each other"):
         load_people(tmp_path, bundle.manifest)
@@ -235,6 +237,26 @@ def test_a_typed_phrase_becomes_a_bundle_that_hears(tmp_path: Path) -> None:
     assert heard.shape[1] == 2
     with pytest.raises(UsageError, match="holds a model already"):
         train_quick(job, Reporter(), phrase="hey lamp")
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "measured"),
+    [
+        ("wildfire", "", True),
+        ("", "Wildfire!", True),
+        ("", "a car in the rain", True),
+        ("", "a Wildfire in Florida", False),
+        ("", "Wildfires burn", False),
+        ("", "I did say wild fire", False),
+    ],
+)
+def test_who_has_said_the_phrase_is_no_other_speech(label: str, text: str, measured: bool) -> None:
+    from edgeaudio.training import quick
+
+    clip = Clip("calls", "a.opus", np.zeros(8, np.int16), label=label, text=text, split="test")
+    if quick._says_nothing_else(clip, "wildfire"):
+        clip = replace(clip, label="wildfire")
+    assert quick._is_measured(clip, "wildfire") == measured
 
 
 def test_a_recogniser_without_people_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
